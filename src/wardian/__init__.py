@@ -1,0 +1,101 @@
+"""Wardian runs WebAssembly in a sealed case. The public names, and nothing else.
+
+Invariant: ``import wardian`` costs one small file. Every name is fetched from its home on first use (PEP 562), so a
+program that only wants :class:`Limits` never loads the engine, and no program loads llvmlite before it must compile.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from wardian.api.config import Config
+    from wardian.api.engine import Engine
+    from wardian.api.handles import Func, Global, Instance, Memory, Table
+    from wardian.api.module import Module
+    from wardian.errors import (
+        Exit,
+        FeatureDisabled,
+        Interrupted,
+        InvalidError,
+        LimitExceeded,
+        LinkError,
+        MalformedError,
+        Refused,
+        StoreBusy,
+        Trap,
+        WardianError,
+    )
+    from wardian.limits import Features, Limits
+    from wardian.sandbox.run import RunResult, run
+
+__version__: Final = "0.1.0"
+
+__all__ = (
+    "Config",
+    "Engine",
+    "Exit",
+    "FeatureDisabled",
+    "Features",
+    "Func",
+    "Global",
+    "Instance",
+    "Interrupted",
+    "InvalidError",
+    "LimitExceeded",
+    "Limits",
+    "LinkError",
+    "MalformedError",
+    "Memory",
+    "Module",
+    "Refused",
+    "RunResult",
+    "StoreBusy",
+    "Table",
+    "Trap",
+    "WardianError",
+    "run",
+)
+
+_HOMES: Final = MappingProxyType(
+    {
+        "Config": "wardian.api.config",
+        "Engine": "wardian.api.engine",
+        "Exit": "wardian.errors",
+        "FeatureDisabled": "wardian.errors",
+        "Features": "wardian.limits",
+        "Func": "wardian.api.handles",
+        "Global": "wardian.api.handles",
+        "Instance": "wardian.api.handles",
+        "Interrupted": "wardian.errors",
+        "InvalidError": "wardian.errors",
+        "LimitExceeded": "wardian.errors",
+        "Limits": "wardian.limits",
+        "LinkError": "wardian.errors",
+        "MalformedError": "wardian.errors",
+        "Memory": "wardian.api.handles",
+        "Module": "wardian.api.module",
+        "Refused": "wardian.errors",
+        "RunResult": "wardian.sandbox.run",
+        "StoreBusy": "wardian.errors",
+        "Table": "wardian.api.handles",
+        "Trap": "wardian.errors",
+        "WardianError": "wardian.errors",
+        "run": "wardian.sandbox.run",
+    }
+)
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

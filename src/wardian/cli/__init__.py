@@ -1,0 +1,1 @@
+"""The command line: ``wardian run|validate|inspect|compile|cache|doctor``. The only reader of ``os.environ``."""

@@ -1,0 +1,58 @@
+"""``wardian cache``: where compiled code is kept, how much of it there is, and clearing it."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from wardian.cli.options import build_engine
+from wardian.cli.report import size
+
+if TYPE_CHECKING:
+    from wardian.compile.cache import Cache
+
+_EXAMPLES: Final = """\
+examples:
+  wardian cache            where it is and how much it holds
+  wardian cache clear      remove everything; the next run compiles again
+  WARDIAN_CACHE=/tmp/w wardian run x.wasm    another place for it"""
+
+
+def _both(cache: Cache) -> None:
+    _path(cache)
+    _size(cache)
+
+
+def _path(cache: Cache) -> None:
+    print(cache.path)
+
+
+def _size(cache: Cache) -> None:
+    print(size(cache.size()))
+
+
+def _clear(cache: Cache) -> None:
+    before = cache.size()
+    cache.clear()
+    print(f"removed {size(before - cache.size())} from {cache.path}")
+
+
+ACTIONS: Final[MappingProxyType[str, Callable[[Cache], None]]] = MappingProxyType(
+    {"show": _both, "path": _path, "size": _size, "clear": _clear}
+)
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="wardian cache",
+        description="Compiled code is kept in a private folder, so a second run need not compile.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("action", nargs="?", choices=tuple(ACTIONS), default="show", help="default: show")
+    options = parser.parse_args(argv)
+    ACTIONS[options.action](build_engine().cache)
+    return 0

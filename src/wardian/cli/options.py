@@ -1,0 +1,181 @@
+"""The words of the command line: sizes, durations, switches, ``-W`` and ``-O`` keys, and the engine they ask for.
+
+Words are Wasmtime's where the meaning is Wasmtime's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from wardian.cli.report import CliError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from wardian.api.engine import Engine
+
+_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_SIZE_UNITS: Final = MappingProxyType({"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40})
+_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)?", re.ASCII)
+_DURATION_UNITS: Final = MappingProxyType({"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0})
+_SWITCH: Final = MappingProxyType(
+    {"y": True, "yes": True, "true": True, "": True, "n": False, "no": False, "false": False}
+)
+
+
+class Option(NamedTuple):
+    """One option: its spellings, the name of its value (``None``: it is a switch), and help."""
+
+    flags: tuple[str, ...]
+    value: str | None
+    help: str
+    many: bool = False
+
+    def add_to(self, parser: argparse.ArgumentParser) -> None:
+        if self.value is None:
+            parser.add_argument(*self.flags, action="store_true", help=self.help)
+        elif self.many:
+            parser.add_argument(*self.flags, metavar=self.value, action="append", default=[], help=self.help)
+        else:
+            parser.add_argument(*self.flags, metavar=self.value, help=self.help)
+
+
+ENGINE_OPTIONS: Final = (
+    Option(("-O", "--optimize"), "LEVEL", "optimise: -O2 (default) or -O0; also opt-level=2", many=True),
+    Option(("--checks",), "KIND", "how memory accesses are bounded: guard (pages) or explicit (comparisons)"),
+)
+
+
+def usage(message: str, hint: str | None = None) -> CliError:
+    return CliError(message, hint=hint, code=2)
+
+
+def parse_size(text: str) -> int:
+    """A number of bytes: ``"65536"``, ``"64K"``, ``"1.5G"``, ``"64MiB"``; units are powers of 1024."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise usage(f"{text!r} is not a size", "a number of bytes, or a number with K, M, G or T: 64M")
+    number, unit = match[1], _SIZE_UNITS[match[2].upper()]
+    return int(float(number) * unit) if "." in number else int(number) * unit
+
+
+def parse_duration(text: str) -> float:
+    """Seconds: ``"5s"``, ``"250ms"``, ``"2m"``; without a unit, seconds."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise usage(f"{text!r} is not a duration", "a number with ns, us, ms, s, m or h: 5s")
+    return float(match[1]) * _DURATION_UNITS[match[2] or "s"]
+
+
+def parse_switch(text: str) -> bool:
+    found = _SWITCH.get(text.lower())
+    if found is None:
+        raise usage(f"{text!r} is not a switch", "y or n")
+    return found
+
+
+WASM_KEYS: Final[MappingProxyType[str, tuple[Callable[[str], object], str]]] = MappingProxyType(
+    {
+        "timeout": (parse_duration, "stop the guest after this wall-clock time: 5s, 250ms"),
+        "max-memory-size": (parse_size, "the most a linear memory may grow to: 64M"),
+        "max-wasm-stack": (parse_size, "the stack a guest may use: 512K"),
+        "unknown-imports-default": (parse_switch, "imports nobody defines return zeros"),
+        "unknown-imports-trap": (parse_switch, "imports nobody defines trap when called"),
+    }
+)
+
+
+def _pairs(values: list[str]) -> list[tuple[str, str]]:
+    """``["a=1,b", "c=2"]`` as ``[("a", "1"), ("b", ""), ("c", "2")]``."""
+    parts = [part for value in values for part in value.split(",") if part]
+    return [(key, text) for key, _, text in (part.partition("=") for part in parts)]
+
+
+def parse_wasm_options(values: list[str]) -> tuple[dict[str, object], dict[str, bool]]:
+    """The ``-W`` values as (keys of :data:`WASM_KEYS`, feature switches by field name)."""
+    settings: dict[str, object] = {}
+    switches: dict[str, bool] = {}
+    for key, text in _pairs(values):
+        if key in WASM_KEYS:
+            if not text and WASM_KEYS[key][0] is not parse_switch:
+                raise usage(f"-W {key} needs a value", f"-W {key}=...: {WASM_KEYS[key][1]}")
+            settings[key] = WASM_KEYS[key][0](text)
+            continue
+        field = key.replace("-", "_")
+        if field not in _features():
+            raise usage(f"-W {key} is not known", "wardian run -W help lists the keys")
+        switches[field] = parse_switch(text)
+    return settings, switches
+
+
+def _features() -> tuple[str, ...]:
+    from wardian.limits import Features
+
+    return Features.names()
+
+
+def wasm_help() -> str:
+    """The text of ``-W help``."""
+    rows = [f"  -W {key + '=...':<28}{text}" for key, (_, text) in WASM_KEYS.items()]
+    rows += [f"  -W {name.replace('_', '-') + '=n':<28}reject modules that need this feature" for name in _features()]
+    return "\n".join(["Keys of -W (several: -W a=1,b=2):", *rows])
+
+
+def parse_level(values: list[str]) -> str | None:
+    """The level of the ``-O`` values: ``"O0"``, ``"O2"`` or ``None`` for the default; the last one counts."""
+    level: str | None = None
+    for value in values:
+        key, equals, text = value.partition("=")
+        number = text if equals else key
+        if (equals and key != "opt-level") or number not in ("0", "2"):
+            raise usage(f"-O {value} is not known", "-O0 (compiles quickly), -O2 (runs quickly), or -O opt-level=2")
+        level = f"O{number}"
+    return level
+
+
+def parse_checks(text: str | None) -> str | None:
+    if text not in (None, "guard", "explicit"):
+        raise usage(f"--checks {text} is not known", "--checks guard or --checks explicit")
+    return text
+
+
+def cache_path() -> Path | None:
+    """The cache's folder if the environment names one: ``WARDIAN_CACHE``, or under ``XDG_CACHE_HOME``."""
+    named = os.environ.get("WARDIAN_CACHE")
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME")
+    return Path(home) / "wardian" if home and Path(home).is_absolute() else None
+
+
+def build_engine(
+    *,
+    level: str | None = None,
+    checks: str | None = None,
+    cache: bool = True,
+    lazy: bool = False,
+    switches: dict[str, bool] | None = None,
+) -> Engine:
+    """The engine the options ask for; what they leave open keeps the library's default."""
+    from wardian.api.config import Config
+    from wardian.api.engine import Engine
+
+    chosen: dict[str, object] = {"lazy": lazy}
+    if level is not None:
+        chosen["opt"] = level
+    if checks is not None:
+        chosen["checks"] = checks
+    if not cache:
+        chosen["cache"] = False
+    elif (path := cache_path()) is not None:
+        chosen["cache"] = path
+    if switches:
+        from wardian.limits import Features
+
+        chosen["features"] = Features(**switches)
+    return Engine(Config(**chosen))  # type: ignore[arg-type]

@@ -1,0 +1,216 @@
+"""``wardian run``: run a program, or call one exported function.
+
+Invariant: everything after the module's path belongs to the guest, and the guest gets nothing but what the options
+before it grant. Exit codes: the guest's own; 134 for a trap, a timeout included (as Wasmtime's).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from wardian.cli.options import (
+    ENGINE_OPTIONS,
+    Option,
+    build_engine,
+    parse_checks,
+    parse_level,
+    parse_wasm_options,
+    usage,
+    wasm_help,
+)
+from wardian.cli.report import INTERRUPTED, CliError, safe, say
+from wardian.cli.source import read_module
+from wardian.cli.values import read_arguments, show
+from wardian.errors import printable
+
+if TYPE_CHECKING:
+    from wardian.api.module import Module
+    from wardian.sandbox.run import RunResult
+
+TRAPPED: Final = 134
+
+OPTIONS: Final = (
+    Option(
+        ("--dir",),
+        "HOST[::GUEST][:ro]",
+        "let the guest use the folder HOST, under the name GUEST (default: HOST); :ro for reading only",
+        many=True,
+    ),
+    Option(("--env",), "NAME[=VALUE]", "set an environment variable; without a value, pass on our own", many=True),
+    Option(("--invoke",), "FUNCTION", "call this export with ARGS instead of running the program"),
+    Option(("--argv0",), "NAME", "the name the program sees itself called by (default: the module's path)"),
+    Option(("-W", "--wasm"), "KEY=VALUE,...", "limits and WebAssembly options; -W help lists them", many=True),
+    *ENGINE_OPTIONS,
+    Option(("--no-cache",), None, "neither use nor fill the cache of compiled code"),
+)
+
+_EXAMPLES: Final = """\
+examples:
+  wardian run hello.wasm Ada                    ARGS are the program's; it sees no files and no environment
+  wardian run --dir . tool.wasm notes.txt       it may use this folder
+  wardian run --dir /srv/in::/in:ro --dir out::/out tool.wasm /in/a /out/b
+  wardian run --env LANG --env MODE=fast tool.wasm
+  wardian run --invoke add math.wasm 1 2        prints the results, one a line
+  wardian run -W timeout=5s,max-memory-size=64M untrusted.wasm < input
+
+The exit code is the guest's own, or 134 for a trap (a timeout is one), 1 if the module cannot be run, 2 for bad usage."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="wardian run",
+        usage="wardian run [OPTIONS] FILE.wasm [ARGS...]",
+        description="Run a WebAssembly program (WASI preview 1). It is granted nothing but what the options say.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    for option in OPTIONS:
+        option.add_to(parser)
+    return parser
+
+
+def split(argv: list[str]) -> tuple[list[str], str | None, list[str]]:
+    """``argv`` as (our options, the module's path, the guest's arguments).
+
+    The first word that is neither an option nor an option's value is the path, or the word after ``--``.
+    """
+    valued = {flag for option in OPTIONS if option.value for flag in option.flags}
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        if word == "--":
+            return argv[:at], (argv[at + 1] if at + 1 < len(argv) else None), argv[at + 2 :]
+        if not word.startswith("-") or word == "-":
+            return argv[:at], word, argv[at + 1 :]
+        at += 2 if word in valued else 1
+    return argv, None, []
+
+
+def _environment(words: list[str]) -> dict[str, str]:
+    """The guest's environment: ``NAME=VALUE`` as said, ``NAME`` as our own (left out if we have none)."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not name:
+            raise usage(f"--env {word!r} has no name", "--env NAME=VALUE, or --env NAME to pass on our own")
+        if equals:
+            found[name] = value
+        elif name in os.environ:
+            found[name] = os.environ[name]
+    return found
+
+
+def _directory(word: str) -> tuple[str, str, bool]:
+    """``HOST[::GUEST][:ro]`` as (host, guest, read-only)."""
+    rest, read_only = (word[:-3], True) if word.endswith(":ro") else (word, False)
+    host, _, guest = rest.partition("::")
+    if not host:
+        raise usage(f"--dir {word!r} names no folder", "--dir HOST, --dir HOST::GUEST, --dir HOST:ro")
+    if not os.path.isdir(host):
+        what = "is not a directory" if os.path.exists(host) else "does not exist"
+        raise CliError(f"--dir {word}: {host} {what}")
+    return host, guest or host, read_only
+
+
+def _functions(module: Module) -> dict[str, object]:
+    """The exported functions by name, with their types."""
+    return {export.name: export.type for export in module.exports if export.kind == "func"}
+
+
+def _require_start(module: Module, path: str) -> None:
+    functions = _functions(module)
+    if "_start" in functions:
+        return
+    names = ", ".join(printable(name) for name in list(functions)[:12])
+    if not functions:
+        raise CliError(f"{path}: exports no function, so there is nothing to run")
+    raise CliError(
+        f"{path}: has no _start function, so it is a library rather than a program; it exports {names}",
+        hint=f"wardian run --invoke {printable(next(iter(functions)))} {path} ARGS... calls one of them",
+    )
+
+
+def _arguments(module: Module, path: str, function: str, words: list[str]) -> list[object]:
+    functions = _functions(module)
+    if function not in functions:
+        from difflib import get_close_matches
+
+        near = get_close_matches(function, functions, 1) or list(functions)[:12]
+        raise CliError(
+            f"{path}: exports no function {printable(function)!r}",
+            hint=f"it exports {', '.join(map(printable, near))}" if near else None,
+        )
+    return read_arguments(function, functions[function].params, words)  # type: ignore[attr-defined]
+
+
+def _unknown_imports(settings: dict[str, object]) -> str | None:
+    trap, default = settings.get("unknown-imports-trap"), settings.get("unknown-imports-default")
+    if trap and default:
+        raise usage("-W unknown-imports-trap and unknown-imports-default exclude each other")
+    return "trap" if trap else "default" if default else None
+
+
+def _finish(result: RunResult, path: str, settings: dict[str, object]) -> int:
+    """Say how the guest ended, if it did not simply exit, and give the exit code."""
+    if result.status == "exited":
+        return result.returncode
+    if result.status == "timeout":
+        say(f"{path}: stopped: the timeout of {settings.get('timeout')} s is over")
+    if result.status == "interrupted":
+        return INTERRUPTED
+    if result.trap is not None:
+        say(f"{path}: trap: {safe(str(result.trap))}")
+    return TRAPPED
+
+
+def main(argv: list[str]) -> int:
+    ours, path, words = split(argv)
+    parser = _parser()
+    options = parser.parse_args(ours)
+    if "help" in options.wasm:
+        print(wasm_help())
+        return 0
+    if path is None:
+        parser.error("which module? FILE.wasm is missing")
+    settings, switches = parse_wasm_options(options.wasm)
+    unknown_imports = _unknown_imports(settings)
+    level, checks = parse_level(options.optimize), parse_checks(options.checks)
+    environment = _environment(options.env)
+    directories = [_directory(word) for word in options.dir]
+    source = read_module(path)
+
+    from wardian.api.module import Module
+    from wardian.sandbox.run import run
+
+    engine = build_engine(level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches)
+    module = Module(source, engine)
+    arguments: list[object] = list(words)
+    if options.invoke is None:
+        _require_start(module, path)
+    else:
+        arguments = _arguments(module, path, options.invoke, words)
+    sys.stdout.flush()
+    result = run(
+        module,
+        arguments,
+        argv0=options.argv0 or path,
+        env=environment,
+        dirs=directories,
+        stdin="inherit",
+        stdout="inherit",
+        stderr="inherit",
+        timeout=settings.get("timeout"),
+        memory=settings.get("max-memory-size"),
+        stack=settings.get("max-wasm-stack"),
+        invoke=options.invoke,
+        unknown_imports=unknown_imports,
+        engine=engine,
+    )
+    if result.status == "exited" and options.invoke is not None:
+        for value, type_ in zip(result.values, _functions(module)[options.invoke].results, strict=True):
+            print(show(value, type_))
+    return _finish(result, path, settings)
