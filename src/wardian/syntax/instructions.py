@@ -262,7 +262,7 @@ _U: Final = False
 
 # Features with long names.
 _SATURATING: Final = "saturating_float_to_int"
-_RELAXED: Final = "relaxed_simd"
+_RELAX: Final = "relaxed_simd"
 
 # Sets of traps.
 _UNREACHABLE: Final = ("unreachable",)
@@ -787,27 +787,27 @@ _TABLE: Final[tuple[tuple[int, str, Imm, Signature, str, tuple[str, ...], Family
     (0xFD00FE, "f64x2.convert_low_i32x4_s",     Imm.NONE, _V_V,  "simd", (), SimdConvertInt(F64X2, _S)),
     (0xFD00FF, "f64x2.convert_low_i32x4_u",     Imm.NONE, _V_V,  "simd", (), SimdConvertInt(F64X2, _U)),
     # prefix 0xFD from 0x100: relaxed vectors
-    (0xFD0100, "i8x16.relaxed_swizzle",            Imm.NONE, _VV_V, _RELAXED, (), SimdSwizzle(relaxed=True)),
-    (0xFD0101, "i32x4.relaxed_trunc_f32x4_s",      Imm.NONE, _V_V,  _RELAXED, (), SimdTruncSat(F32X4, _S, relaxed=True)),
-    (0xFD0102, "i32x4.relaxed_trunc_f32x4_u",      Imm.NONE, _V_V,  _RELAXED, (), SimdTruncSat(F32X4, _U, relaxed=True)),
-    (0xFD0103, "i32x4.relaxed_trunc_f64x2_s_zero", Imm.NONE, _V_V,  _RELAXED, (), SimdTruncSat(F64X2, _S, relaxed=True)),
-    (0xFD0104, "i32x4.relaxed_trunc_f64x2_u_zero", Imm.NONE, _V_V,  _RELAXED, (), SimdTruncSat(F64X2, _U, relaxed=True)),
+    (0xFD0100, "i8x16.relaxed_swizzle",            Imm.NONE, _VV_V, _RELAX, (), SimdSwizzle(relaxed=True)),
+    (0xFD0101, "i32x4.relaxed_trunc_f32x4_s",      Imm.NONE, _V_V,  _RELAX, (), SimdTruncSat(F32X4, _S, relaxed=True)),
+    (0xFD0102, "i32x4.relaxed_trunc_f32x4_u",      Imm.NONE, _V_V,  _RELAX, (), SimdTruncSat(F32X4, _U, relaxed=True)),
+    (0xFD0103, "i32x4.relaxed_trunc_f64x2_s_zero", Imm.NONE, _V_V,  _RELAX, (), SimdTruncSat(F64X2, _S, relaxed=True)),
+    (0xFD0104, "i32x4.relaxed_trunc_f64x2_u_zero", Imm.NONE, _V_V,  _RELAX, (), SimdTruncSat(F64X2, _U, relaxed=True)),
     # prefix 0xFD from 0x100: relaxed vectors, continued
-    (0xFD0105, "f32x4.relaxed_madd",                  Imm.NONE, _VVV_V, _RELAXED, (), SimdMadd(F32X4, negated=False)),
-    (0xFD0106, "f32x4.relaxed_nmadd",                 Imm.NONE, _VVV_V, _RELAXED, (), SimdMadd(F32X4, negated=True)),
-    (0xFD0107, "f64x2.relaxed_madd",                  Imm.NONE, _VVV_V, _RELAXED, (), SimdMadd(F64X2, negated=False)),
-    (0xFD0108, "f64x2.relaxed_nmadd",                 Imm.NONE, _VVV_V, _RELAXED, (), SimdMadd(F64X2, negated=True)),
-    (0xFD0109, "i8x16.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAXED, (), SimdLaneselect(I8X16)),
-    (0xFD010A, "i16x8.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAXED, (), SimdLaneselect(I16X8)),
-    (0xFD010B, "i32x4.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAXED, (), SimdLaneselect(I32X4)),
-    (0xFD010C, "i64x2.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAXED, (), SimdLaneselect(I64X2)),
-    (0xFD010D, "f32x4.relaxed_min",                   Imm.NONE, _VV_V,  _RELAXED, (), SimdRelaxedMinMax(Op.MIN, F32X4)),
-    (0xFD010E, "f32x4.relaxed_max",                   Imm.NONE, _VV_V,  _RELAXED, (), SimdRelaxedMinMax(Op.MAX, F32X4)),
-    (0xFD010F, "f64x2.relaxed_min",                   Imm.NONE, _VV_V,  _RELAXED, (), SimdRelaxedMinMax(Op.MIN, F64X2)),
-    (0xFD0110, "f64x2.relaxed_max",                   Imm.NONE, _VV_V,  _RELAXED, (), SimdRelaxedMinMax(Op.MAX, F64X2)),
-    (0xFD0111, "i16x8.relaxed_q15mulr_s",             Imm.NONE, _VV_V,  _RELAXED, (), SimdQ15Mulr(relaxed=True)),
-    (0xFD0112, "i16x8.relaxed_dot_i8x16_i7x16_s",     Imm.NONE, _VV_V,  _RELAXED, (), SimdRelaxedDot(accumulate=False)),
-    (0xFD0113, "i32x4.relaxed_dot_i8x16_i7x16_add_s", Imm.NONE, _VVV_V, _RELAXED, (), SimdRelaxedDot(accumulate=True)),
+    (0xFD0105, "f32x4.relaxed_madd",                  Imm.NONE, _VVV_V, _RELAX, (), SimdMadd(F32X4, negated=False)),
+    (0xFD0106, "f32x4.relaxed_nmadd",                 Imm.NONE, _VVV_V, _RELAX, (), SimdMadd(F32X4, negated=True)),
+    (0xFD0107, "f64x2.relaxed_madd",                  Imm.NONE, _VVV_V, _RELAX, (), SimdMadd(F64X2, negated=False)),
+    (0xFD0108, "f64x2.relaxed_nmadd",                 Imm.NONE, _VVV_V, _RELAX, (), SimdMadd(F64X2, negated=True)),
+    (0xFD0109, "i8x16.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAX, (), SimdLaneselect(I8X16)),
+    (0xFD010A, "i16x8.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAX, (), SimdLaneselect(I16X8)),
+    (0xFD010B, "i32x4.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAX, (), SimdLaneselect(I32X4)),
+    (0xFD010C, "i64x2.relaxed_laneselect",            Imm.NONE, _VVV_V, _RELAX, (), SimdLaneselect(I64X2)),
+    (0xFD010D, "f32x4.relaxed_min",                   Imm.NONE, _VV_V,  _RELAX, (), SimdRelaxedMinMax(Op.MIN, F32X4)),
+    (0xFD010E, "f32x4.relaxed_max",                   Imm.NONE, _VV_V,  _RELAX, (), SimdRelaxedMinMax(Op.MAX, F32X4)),
+    (0xFD010F, "f64x2.relaxed_min",                   Imm.NONE, _VV_V,  _RELAX, (), SimdRelaxedMinMax(Op.MIN, F64X2)),
+    (0xFD0110, "f64x2.relaxed_max",                   Imm.NONE, _VV_V,  _RELAX, (), SimdRelaxedMinMax(Op.MAX, F64X2)),
+    (0xFD0111, "i16x8.relaxed_q15mulr_s",             Imm.NONE, _VV_V,  _RELAX, (), SimdQ15Mulr(relaxed=True)),
+    (0xFD0112, "i16x8.relaxed_dot_i8x16_i7x16_s",     Imm.NONE, _VV_V,  _RELAX, (), SimdRelaxedDot(accumulate=False)),
+    (0xFD0113, "i32x4.relaxed_dot_i8x16_i7x16_add_s", Imm.NONE, _VVV_V, _RELAX, (), SimdRelaxedDot(accumulate=True)),
     # prefix 0xFE: atomics
     (0xFE0000, "memory.atomic.notify",       Imm.MEMARG, _DYN,  "threads", _ATOMIC, AtomicNotify()),
     (0xFE0001, "memory.atomic.wait32",       Imm.MEMARG, _DYN,  "threads", _WAIT,   AtomicWait(I32)),
