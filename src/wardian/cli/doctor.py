@@ -42,17 +42,13 @@ def _python() -> Iterator[Finding]:
     yield Finding("wardian", __version__)
     implementation = sys.implementation.name
     version = platform.python_version()
-    wrong = None
-    if implementation != "cpython":
-        wrong = "only CPython can load the generated calls"
-    elif sys.version_info < (3, 11):
-        wrong = "Python 3.11 or newer is needed"
+    wrong = None if implementation == "cpython" else "only CPython can load the generated calls"
     yield Finding("python", f"{implementation} {version}", wrong)
-    from importlib.metadata import PackageNotFoundError, version as installed
+    from importlib import metadata
 
     try:
-        yield Finding("llvmlite", installed("llvmlite"))
-    except PackageNotFoundError:
+        yield Finding("llvmlite", metadata.version("llvmlite"))
+    except metadata.PackageNotFoundError:
         yield Finding("llvmlite", "missing", "nothing new can be compiled: pip install llvmlite")
 
 

@@ -56,7 +56,7 @@ examples:
   wardian run --invoke add math.wasm 1 2        prints the results, one a line
   wardian run -W timeout=5s,max-memory-size=64M untrusted.wasm < input
 
-The exit code is the guest's own, or 134 for a trap (a timeout is one), 1 if the module cannot be run, 2 for bad usage."""
+The exit code is the guest's own; 134 for a trap (a timeout is one), 1 if it cannot be run, 2 for bad usage."""
 
 
 def _parser() -> argparse.ArgumentParser:

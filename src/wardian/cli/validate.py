@@ -43,4 +43,5 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="modules to check")
     options = parser.parse_args(argv)
-    return 0 if all([_check(path) for path in options.files]) else 1
+    bad = [path for path in options.files if not _check(path)]
+    return 1 if bad else 0

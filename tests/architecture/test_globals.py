@@ -1,0 +1,130 @@
+"""No module keeps state: what is bound at module level is never changed, with every exception listed and explained."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from tests.architecture.tree import Source, dotted, sources
+
+STATEFUL: dict[str, str] = {
+    "syntax/types.py:_REFS": "intern table: it maps a key to the one object that stands for it",
+}
+"""Module-level objects that do change, as ``file:name``, and why that is no state anybody could notice."""
+
+CHANGING_METHODS = frozenset(
+    "append extend insert remove pop popitem clear update setdefault add discard sort reverse appendleft".split()
+)
+CONTAINERS = (ast.List, ast.Dict, ast.Set, ast.ListComp, ast.DictComp, ast.SetComp)
+CONTAINER_CALLS = frozenset("list dict set bytearray".split())
+STATE_CALLS = frozenset(
+    "defaultdict deque Counter OrderedDict ChainMap count cycle Lock RLock Condition Event Semaphore local ContextVar "
+    "WeakValueDictionary WeakKeyDictionary WeakSet Random".split()
+)
+CACHES = frozenset({"cache", "lru_cache", "functools.cache", "functools.lru_cache"})
+
+
+def _bindings(source: Source) -> Iterator[tuple[str, bool, ast.expr]]:
+    """(name, is Final, value) of every assignment at module level."""
+    for node in source.tree.body:
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    yield target.id, False, node.value
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.value is not None:
+            yield node.target.id, "Final" in ast.unparse(node.annotation), node.value
+
+
+def _is_container(value: ast.expr) -> bool:
+    return isinstance(value, CONTAINERS) or (isinstance(value, ast.Call) and dotted(value.func) in CONTAINER_CALLS)
+
+
+def _is_state(value: ast.expr) -> bool:
+    return isinstance(value, ast.Call) and dotted(value.func).rpartition(".")[2] in STATE_CALLS
+
+
+def _changed_names(source: Source) -> set[str]:
+    """Names (last part of dotted ones) that the file changes in place or rebinds from inside a function."""
+    changed: set[str] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
+            changed.add(dotted(node.value))
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            if node.func.attr in CHANGING_METHODS:
+                changed.add(dotted(node.func.value))
+        elif isinstance(node, ast.AugAssign):
+            changed.add(dotted(node.target))
+        elif isinstance(node, ast.Global):
+            changed.update(node.names)
+    return {name.rpartition(".")[2] for name in changed if name}
+
+
+def _local_names(source: Source) -> set[str]:
+    """Names that functions of the file bind themselves, so that changing them changes no global."""
+    bound: set[str] = set()
+    for node in ast.walk(source.tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg)
+            bound.update(argument.arg for argument in arguments if argument is not None)
+            declared = {name for inner in ast.walk(node) if isinstance(inner, ast.Global) for name in inner.names}
+            stored = {
+                inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)
+            }
+            bound |= stored - declared
+    return bound
+
+
+def _imported_from(source: Source, module: str) -> dict[str, str]:
+    """Names of ``module`` that the file imports: {its own name for it: the original name}."""
+    return {
+        alias.asname or alias.name: alias.name
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.ImportFrom) and node.module == module
+        for alias in node.names
+    }
+
+
+def _changed_elsewhere(home: Source, name: str) -> bool:
+    for source in sources():
+        names = _imported_from(source, home.module)
+        if any(original == name and own in _changed_names(source) for own, original in names.items()):
+            return True
+    return False
+
+
+def found_state() -> Iterator[str]:
+    for source in sources():
+        changed = _changed_names(source)
+        shadowed = _local_names(source)
+        for name, is_final, value in _bindings(source):
+            if name == "__all__":
+                continue
+            here = name in changed and name not in shadowed
+            if _is_state(value) or here or (
+                _is_container(value) and (not is_final or _changed_elsewhere(source, name))
+            ):
+                yield f"{source.path}:{name}"
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.FunctionDef):
+                for decorator in node.decorator_list:
+                    call = decorator.func if isinstance(decorator, ast.Call) else decorator
+                    if dotted(call) in CACHES:
+                        yield f"{source.path}:{node.name}"
+
+
+def test_state_is_listed() -> None:
+    found = set(found_state())
+    unlisted = sorted(found - STATEFUL.keys())
+    stale = sorted(STATEFUL.keys() - found)
+    assert not unlisted, f"module state, or a constant container that is not Final: {unlisted}"
+    assert not stale, f"listed as state, but is none any more: {stale}"
+
+
+def test_nothing_is_rebound_through_global() -> None:
+    users = [
+        f"{source.path}:{node.lineno}"
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Global)
+    ]
+    assert not users, users
