@@ -30,7 +30,7 @@ _MEMARG_INDEX: Final = 0x40
 _EMPTY_BLOCK: Final = 0x40
 
 
-# -- readers of immediates: (source, position, end) -> (value, position after) ------------------------------------------
+# -- readers of immediates: (source, position, end) -> (value, position after) -----------------------------------------
 
 
 def _nothing(source: bytes, pos: int, end: int) -> tuple[object, int]:

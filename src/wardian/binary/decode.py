@@ -1,0 +1,92 @@
+"""Spec chapter "Binary Format / Modules": bytes to :class:`Module`.
+
+Invariant: any bytes give a module, a :class:`MalformedError`, or a refusal (:class:`LimitExceeded`,
+:class:`FeatureDisabled`), in time linear in their number. Function bodies are not looked into: a module of tens of
+megabytes costs milliseconds, and a malformed body is found by :mod:`wardian.binary.body` when it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wardian.binary.reader import END, Reader
+from wardian.binary.sections import SECTIONS
+from wardian.errors import MalformedError
+from wardian.limits import Features, Limits
+from wardian.syntax.module import CustomSection, Module
+
+MAGIC: Final = b"\0asm"
+VERSION: Final = b"\1\0\0\0"
+CUSTOM: Final = 0
+_COMPONENT_LAYER: Final = b"\1\0"
+
+ORDER: Final = {section: place for place, section in enumerate(SECTIONS)}
+"""Section id -> its place in a module."""
+
+
+def is_component(source: bytes) -> bool:
+    """Whether ``source`` begins as a binary of the component model does."""
+    return source[:4] == MAGIC and source[6:8] == _COMPONENT_LAYER
+
+
+def decode(source: bytes, features: Features = Features(), limits: Limits = Limits()) -> Module:  # noqa: B008
+    """The module that ``source`` encodes, not validated.
+
+    Raises :class:`MalformedError`, :class:`LimitExceeded` and :class:`FeatureDisabled`.
+    """
+    limits.check("module_size", len(source))
+    _header(source)
+    module = Module(source)
+    r = Reader(source, 8, len(source), features, limits)
+    total = len(source)
+    place = -1
+    last = CUSTOM
+    while r.pos < total:
+        at = r.pos
+        section = r.byte()
+        reader = SECTIONS.get(section)
+        if reader is None and section != CUSTOM:
+            r.fail("malformed section id", at)
+        size_at = r.pos
+        size = r.u32()
+        start = r.pos
+        end = start + size
+        if end > total:
+            r.fail("length out of bounds", size_at)
+        r.end = end
+        if reader is None:
+            name = r.name()
+            module.customs.append(CustomSection(name, (r.pos, end), last))
+            r.pos = end
+        else:
+            if ORDER[section] <= place:
+                r.fail("unexpected content after last section: section out of order or repeated", at)
+            place = ORDER[section]
+            last = section
+            reader(r, module)
+            if r.pos != end:
+                r.fail("section size mismatch")
+        module.sections.append((section, start, end))
+        r.end = total
+    _agree(module)
+    return module
+
+
+def _header(source: bytes) -> None:
+    if len(source) < 4:
+        raise MalformedError(END, offset=len(source))
+    if source[:4] != MAGIC:
+        raise MalformedError("magic header not detected", offset=0)
+    if len(source) < 8:
+        raise MalformedError(END, offset=len(source))
+    if source[4:8] != VERSION:
+        what = ": this is a component, not a core module" if is_component(source) else ""
+        raise MalformedError(f"unknown binary version{what}", offset=4)
+
+
+def _agree(module: Module) -> None:
+    total = len(module.source)
+    if len(module.funcs) != len(module.bodies):
+        raise MalformedError("function and code section have inconsistent lengths", offset=total)
+    if module.data_count is not None and module.data_count != len(module.datas):
+        raise MalformedError("data count and data section have inconsistent lengths", offset=total)
