@@ -69,7 +69,7 @@ def test_public_name(name: str) -> None:
 
 def test_unknown_names_are_attribute_errors() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Modul'"):
-        wardian.Modul  # noqa: B018
+        wardian.Modul
 
 
 def test_typed_marker_is_shipped() -> None:

@@ -1,0 +1,33 @@
+"""Fixtures and the closing summary that every test room shares."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests.support import NO_DATA, data_root
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of foreign test data; the test is skipped where there is none."""
+    found = data_root()
+    if found is None:
+        pytest.skip(NO_DATA)
+    return found
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Add up what the specification's tests recorded (record_property "spec": mode, outcome -> commands)."""
+    totals: dict[str, Counter[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == "spec" and getattr(report, "when", "") == "call":
+                    mode, counts = value
+                    totals.setdefault(mode, Counter()).update(counts)
+    if totals:
+        terminalreporter.section("the specification's suite, commands")
+    for mode, counts in sorted(totals.items()):
+        terminalreporter.write_line(f"{mode:<14}" + "  ".join(f"{what} {n:,}" for what, n in sorted(counts.items())))

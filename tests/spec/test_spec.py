@@ -1,0 +1,67 @@
+"""The specification's own suite, file by file, in every mode, through the public interface.
+
+``legacy/`` is left out: it is the superseded encoding of exceptions, no part of WebAssembly 3.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import wardian
+from tests.spec.convert import convert
+from tests.spec.expected import differences, is_skipped, rows, skips
+from tests.spec.runner import HANDLERS, Runner
+from tests.support import MODES, NO_DATA, QUICK_MODE, Mode, data_root
+
+
+def _files() -> list[str]:
+    root = data_root()
+    if root is None:
+        return []
+    suite = root / "testsuite"
+    found = (path.relative_to(suite) for path in suite.rglob("*.wast"))
+    return sorted(path.as_posix() for path in found if path.parts[0] != "legacy")
+
+
+def _cases() -> list[object]:
+    """Every file in the quick mode, and in the others as slow tests."""
+    cases: list[object] = [
+        pytest.param(file, mode, id=f"{file}-{mode}", marks=() if mode == QUICK_MODE else pytest.mark.slow)
+        for mode in MODES
+        for file in _files()
+    ]
+    return cases or [pytest.param("", QUICK_MODE, id="no-data", marks=pytest.mark.skip(NO_DATA))]
+
+
+@cache
+def _engine(mode: Mode) -> wardian.Engine:
+    return wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("file", "mode"), _cases())
+def test_script(file: str, mode: Mode, data: Path, record_property: Callable[[str, object], None]) -> None:
+    runner = Runner(_engine(mode), convert(data / "testsuite" / file))
+    runner.run(is_skipped)
+    record_property("spec", [str(mode), dict(runner.counts)])
+    found = differences(file, mode, runner.failures)
+    assert not found, f"{len(found)} differences\n" + "\n".join(found[:30])
+
+
+def test_every_command_is_run_or_skipped_for_a_reason(data: Path) -> None:
+    scripts = (convert(data / "testsuite" / file) for file in _files())
+    kinds = {(command["type"], command.get("module_type")) for script in scripts for command in script.commands}
+    skipped = {(skip.kind, skip.form) for skip in skips()}
+    assert {kind for kind in kinds if kind[0] not in HANDLERS} <= skipped
+    assert skipped <= kinds, f"skipped, but never there: {skipped - kinds}"
+
+
+def test_every_row_names_files_and_a_reason(data: Path) -> None:
+    files = _files()
+    for row in rows():
+        assert row.reason
+        for pattern in row.files:
+            covered = [file for file in files if row._replace(files=(pattern,), modes=("*",)).covers(file, QUICK_MODE)]
+            assert covered, f"{pattern} names no file"

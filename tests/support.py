@@ -1,0 +1,38 @@
+"""What several test rooms share: where the test data lies, and the modes the engine can work in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+NO_DATA = "the test data is absent: WARDIAN_TEST_DATA (default ../shared/data) names no folder"
+
+
+def data_root() -> Path | None:
+    """The folder of foreign test data, or ``None`` where there is none."""
+    path = Path(os.environ.get("WARDIAN_TEST_DATA") or ROOT.parent / "shared" / "data")
+    return path if path.is_dir() else None
+
+
+class Mode(NamedTuple):
+    """How code is compiled and how its memory accesses are bounded."""
+
+    opt: str
+    checks: str
+
+    def __str__(self) -> str:
+        return f"{self.opt}-{self.checks}"
+
+
+MODES = tuple(Mode(opt, checks) for opt in ("O0", "O2") for checks in ("guard", "explicit"))
+QUICK_MODE = MODES[0]
+
+
+def mode_params() -> list[object]:
+    """The modes as parameters; all but the first are slow."""
+    return [pytest.param(m, id=str(m), marks=() if m == QUICK_MODE else pytest.mark.slow) for m in MODES]
