@@ -115,7 +115,7 @@ def _mem_arg_lane(source: bytes, pos: int, end: int) -> tuple[object, int]:
 def _count(source: bytes, pos: int, end: int) -> tuple[int, int]:
     n, after = unsigned(source, pos, end, 32)
     if n > end - after:
-        raise MalformedError("length out of bounds" if n > len(source) - after else END, offset=pos)
+        raise MalformedError(f"{END}: {n} elements declared", offset=pos)
     return n, after
 
 
@@ -328,6 +328,7 @@ def instructions(
     """
     plan = _PLAN
     rows = _ROW
+    total = len(source)
     off = switched_off(features)
     opened = bytearray((_BLOCK,))
     while pos < end:
@@ -359,8 +360,12 @@ def instructions(
             opened[-1] = _BLOCK
         else:
             if todo == _IS_PREFIX:
-                row, pos = _prefixed(source, at, end)
-            imm, pos = _READ[row.imm](source, pos, end)
+                row, pos = _prefixed(source, at, total)
+            # Read to the end of the file, then look where it went: so does the specification's decoder, and what it
+            # says of an integer that is too long does not depend on what the bytes around it are taken for.
+            imm, pos = _READ[row.imm](source, pos, total)
+            if pos > end:
+                raise MalformedError(END, offset=end)
             if todo == _OPENS:
                 opened.append(_IF if byte == _IF_OPCODE else _BLOCK)
             elif not has_data_count and row.imm in _NEEDS_DATA_COUNT:
@@ -391,19 +396,30 @@ def locals_of(
 
     Raises :class:`MalformedError`, :class:`LimitExceeded` and :class:`FeatureDisabled`.
     """
-    n, pos = _count(source, start, end)
+    size = len(source)
+    n, pos = _count(source, start, size)
     off = switched_off(features)
     runs: list[tuple[int, ValType]] = []
     total = 0
     for _ in range(n):
         at = pos
-        count, pos = unsigned(source, pos, end, 32)
+        count, pos = unsigned(source, pos, size, 32)
         total += count
         if total > MAX_LOCALS:
             raise MalformedError("too many locals", offset=at)
-        found, pos = val_type_at(source, pos, end)
+        found, pos = val_type_at(source, pos, size)
         if off:
             require_type(features, found)
         runs.append((count, found))
+    if pos > end:
+        raise MalformedError(END, offset=end)
     limits.check("locals", total)
     return runs, pos
+
+
+def check_bodies(source: bytes, bodies: list[tuple[int, int]], features: Features) -> None:
+    """Decode the bodies, in order, only to raise the first :class:`MalformedError` among them."""
+    for start, end in bodies:
+        _, pos = locals_of(source, start, end, features=features)
+        for _ in instructions(source, pos, end, features):
+            pass

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from wardian.binary.body import check_bodies
 from wardian.binary.reader import END, Reader
 from wardian.binary.sections import SECTIONS
-from wardian.errors import MalformedError
+from wardian.errors import FeatureDisabled, LimitExceeded, MalformedError
 from wardian.limits import Features, Limits
 from wardian.syntax.module import CustomSection, Module
 
@@ -38,7 +39,19 @@ def decode(source: bytes, features: Features = Features(), limits: Limits = Limi
     _header(source)
     module = Module(source)
     r = Reader(source, 8, len(source), features, limits)
-    total = len(source)
+    try:
+        _sections(r, module)
+        _agree(module)
+    except MalformedError as error:
+        # The first error of a file is the one to report, and it may stand in a body.
+        if module.bodies and error.offset is not None and error.offset > module.bodies[0][0]:
+            _first_error_in_bodies(module, features)
+        raise
+    return module
+
+
+def _sections(r: Reader, module: Module) -> None:
+    total = r.end
     place = -1
     last = CUSTOM
     while r.pos < total:
@@ -53,9 +66,11 @@ def decode(source: bytes, features: Features = Features(), limits: Limits = Limi
         end = start + size
         if end > total:
             r.fail("length out of bounds", size_at)
-        r.end = end
+        # The reader stays bounded by the file: a section that runs over is named by what it runs into, or at its end.
         if reader is None:
             name = r.name()
+            if r.pos > end:
+                r.fail(END, end)
             module.customs.append(CustomSection(name, (r.pos, end), last))
             r.pos = end
         else:
@@ -65,11 +80,15 @@ def decode(source: bytes, features: Features = Features(), limits: Limits = Limi
             last = section
             reader(r, module)
             if r.pos != end:
-                r.fail("section size mismatch")
+                r.fail("section size mismatch", end)
         module.sections.append((section, start, end))
-        r.end = total
-    _agree(module)
-    return module
+
+
+def _first_error_in_bodies(module: Module, features: Features) -> None:
+    try:
+        check_bodies(module.source, module.bodies, features)
+    except (FeatureDisabled, LimitExceeded):
+        pass  # No malformed body before this one, and the module is malformed anyway.
 
 
 def _header(source: bytes) -> None:

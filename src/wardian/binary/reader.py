@@ -141,8 +141,7 @@ class Reader:
         at = self.pos
         n = self.u32()
         if n > self.end - self.pos:
-            # Two wordings, for the specification's own decoder knows the end of the file only.
-            raise MalformedError("length out of bounds" if n > len(self.source) - self.pos else END, offset=at)
+            raise MalformedError(f"{END}: {n} elements declared", offset=at)
         if limit:
             self.limits.check(limit, n + already)
         return n

@@ -1,7 +1,8 @@
 """Spec chapter "Binary Format / Modules": one function per section, each filling its part of a module.
 
-Invariant: a section's reader is bounded by the section, and allocates nothing that the bytes left could not fill.
-Function bodies are only measured; of constant expressions only the end is found.
+Invariant: nothing is allocated that the bytes left could not fill. A reader is bounded by the file; that it ends where
+its section ends is for :mod:`wardian.binary.decode` to see. Function bodies are only measured; of constant expressions
+only the end is found.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wardian.binary.reader import END, Reader, signed
+from wardian.binary.reader import END, TOO_LONG, Reader, signed
 from wardian.errors import MalformedError
 from wardian.limits import Features
 from wardian.syntax.types import (
@@ -92,7 +92,8 @@ def val_type_at(source: bytes, pos: int, end: int) -> tuple[ValType, int]:
     if found is not None:
         return found, pos + 1
     if byte != REF and byte != REF_NULL:
-        raise MalformedError("malformed value type", offset=pos)
+        # Type codes are signed LEB128 of seven bits, so a continuation bit is an error of its own.
+        raise MalformedError(TOO_LONG if byte >= 0x80 else "malformed value type", offset=pos)
     heap, after = heap_type_at(source, pos + 1, end)
     return ref(byte == REF_NULL, heap), after
 
@@ -180,7 +181,7 @@ def _comp_type(r: Reader) -> CompType:
     if code == ARRAY_CODE:
         r.features.require("gc", "an array type")
         return ArrayType(_field_type(r))
-    r.fail("malformed definition type", at)
+    r.fail(TOO_LONG if code >= 0x80 else "malformed definition type", at)
 
 
 def _sub_type(r: Reader) -> SubType:
