@@ -100,8 +100,10 @@ def found_state() -> Iterator[str]:
             if name == "__all__":
                 continue
             here = name in changed and name not in shadowed
-            if _is_state(value) or here or (
-                _is_container(value) and (not is_final or _changed_elsewhere(source, name))
+            if (
+                _is_state(value)
+                or here
+                or (_is_container(value) and (not is_final or _changed_elsewhere(source, name)))
             ):
                 yield f"{source.path}:{name}"
         for node in ast.walk(source.tree):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+
 import wardian
 from tests.architecture.tree import PACKAGE, ROOT, sources
 

@@ -166,7 +166,9 @@ def test_a_feature_switched_off(cli: Cli, wat: Wat) -> None:
     assert done.returncode == 1 and "sign-extension" in done.stderr
 
 
-@pytest.mark.parametrize("words", [["-O9"], ["-W", "nonsense"], ["--checks", "none"], ["--env", "=x"], ["--nonsense"], []])
+@pytest.mark.parametrize(
+    "words", [["-O9"], ["-W", "nonsense"], ["--checks", "none"], ["--env", "=x"], ["--nonsense"], []]
+)
 def test_bad_usage(cli: Cli, words: list[str]) -> None:
     done = cli("run", *words, *([WORDS] if words else []))
     assert done.returncode == 2 and "Traceback" not in done.stderr

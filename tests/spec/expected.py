@@ -44,9 +44,7 @@ class Skip(NamedTuple):
 
 
 def _row(entry: dict[str, Any]) -> Row:
-    return Row(
-        tuple(entry["files"]), entry["reason"], tuple(entry.get("lines", ())), tuple(entry.get("modes", ("*",)))
-    )
+    return Row(tuple(entry["files"]), entry["reason"], tuple(entry.get("lines", ())), tuple(entry.get("modes", ("*",))))
 
 
 @cache

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
 import wardian
 from tests.spec.convert import convert
 from tests.spec.expected import differences, is_skipped, rows, skips

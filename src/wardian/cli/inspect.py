@@ -144,13 +144,13 @@ def _declared_lines(module: Module) -> Iterator[str]:
 
 
 def _function_lines(module: Module) -> Iterator[str]:
-    from wardian.binary.custom import function_names
+    from wardian.binary.custom import Subsection, names
 
-    names = function_names(module)
+    named = names(module).of(Subsection.FUNC)
     exported = {item.index: item.name for item in reversed(module.exports) if item.kind == "func"}
     for place, (start, end) in enumerate(module.bodies):
         index = len(module.imported_funcs) + place
-        name = names.get(index) or exported.get(index)
+        name = named.get(index) or exported.get(index)
         yield (
             f"  {index:>7} {end - start:>9} B  {start:>#10x}  "
             f"{printable(name) if name else '-'}: {_func(module, module.funcs[place])}"

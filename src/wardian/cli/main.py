@@ -93,7 +93,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except BrokenPipeError:
         # The reader of our output went away: end quietly, and keep the interpreter's last flush from complaining.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
     except OSError as error:
         say(f"error: {error}")
