@@ -1,0 +1,96 @@
+"""What a guest may have, as frozen values. Whoever builds these values (the embedder, the command line) decides.
+
+Invariant: a default-constructed :class:`Grants` gives no argument, no variable, no directory, no input and no place
+to write to. Time and randomness are no separate right in WASI preview 1, and hardly a program starts without them, so
+they are always there; what can be chosen is whether they are the host's or made up (:class:`FrozenClock`, a seed).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DirGrant:
+    """The directory ``host`` and everything beneath it, which the guest sees as ``guest``."""
+
+    host: str
+    guest: str
+    readonly: bool = False
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Null:
+    """Input that is at its end at once; output that goes nowhere."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Inherit:
+    """A file descriptor of the host process, used as it is and never closed.
+
+    ``fd`` is its number; ``None`` stands for the descriptor of the same role (0, 1 or 2).
+    """
+
+    fd: int | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Input that consists of these bytes."""
+
+    content: bytes
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """Output kept in memory, at most ``limit`` bytes of it; what is beyond is dropped and marked as truncated."""
+
+    limit: int = 16 << 20
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RealClock:
+    """The clocks of the host."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class FrozenClock:
+    """Made-up time: it starts at ``start`` (nanoseconds since 1970) and moves only when the guest sleeps or looks.
+
+    ``tick`` nanoseconds pass with each look, so that a guest which waits for time to pass does not wait for ever.
+    """
+
+    start: int = 0
+    tick: int = 1_000
+
+
+InputGrant: TypeAlias = "Null | Inherit | Data"
+OutputGrant: TypeAlias = "Null | Inherit | Capture"
+ClockGrant: TypeAlias = "RealClock | FrozenClock"
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Grants:
+    """Everything a guest may have. ``args`` includes the program's own name, as ``argv[0]``.
+
+    ``seed`` makes the guest's randomness a function of the seed; ``None`` means the host's entropy.
+    """
+
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    dirs: tuple[DirGrant, ...] = ()
+    stdin: InputGrant = Null()
+    stdout: OutputGrant = Null()
+    stderr: OutputGrant = Null()
+    clock: ClockGrant = RealClock()
+    seed: int | None = None
+    open_files: int = 1024

@@ -1,0 +1,49 @@
+"""What the engine asks for: the callables of a context, and their types, by module and name."""
+
+from __future__ import annotations
+
+from wardian.capability.errno import CapabilityError, Errno
+from wardian.syntax.types import FuncType
+from wardian.wasi.errno import NUMBERS, SUCCESS, number
+from wardian.wasi.p1.context import Handler, WasiContext
+from wardian.wasi.p1.table import FUNCTIONS
+from wardian.wasi.p1.types import PREVIEWS
+
+
+def host_imports(ctx: WasiContext) -> dict[str, dict[str, Handler]]:
+    """``{module: {name: callable}}`` for both previews.
+
+    A callable takes the Wasm parameters as (signed) integers and returns the errno; ``proc_exit`` raises
+    :class:`wardian.errors.Exit`. Nothing else is raised, whatever the arguments and the memory.
+    """
+    return {
+        preview.module: {
+            row.name: row.bind(ctx, preview, row) if row.bare else _guarded(row.bind(ctx, preview, row))
+            for row in FUNCTIONS
+            if row.name not in preview.lacks
+        }
+        for preview in PREVIEWS
+    }
+
+
+def host_types() -> dict[str, dict[str, FuncType]]:
+    """``{module: {name: type}}``: what a guest's imports have to match."""
+    return {
+        preview.module: {row.name: row.type for row in FUNCTIONS if row.name not in preview.lacks}
+        for preview in PREVIEWS
+    }
+
+
+def _guarded(handler: Handler) -> Handler:
+    """``handler`` with its failures turned into numbers."""
+
+    def call(*arguments: int) -> int:
+        try:
+            handler(*arguments)
+        except (CapabilityError, OSError) as error:
+            return number(error)
+        except MemoryError:
+            return NUMBERS[Errno.NO_MEMORY]
+        return SUCCESS
+
+    return call

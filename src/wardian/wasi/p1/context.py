@@ -1,0 +1,146 @@
+"""The state of one preview-1 guest: what it was granted, as capability objects, and its descriptors.
+
+Invariant: a context belongs to one guest and is used by one thread at a time; :meth:`WasiContext.close` gives back
+every host descriptor it opened.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TypeAlias, final
+
+from wardian.capability.clock import Clocks, FrozenClocks, HostClocks
+from wardian.capability.environment import arguments, variables
+from wardian.capability.filesystem.host import open_directory
+from wardian.capability.filesystem.types import Directory
+from wardian.capability.poll import Waiter
+from wardian.capability.random import HostRandom, Random, SeededRandom
+from wardian.capability.stream import (
+    BytesInput,
+    CaptureOutput,
+    HostInput,
+    HostOutput,
+    InputStream,
+    NullInput,
+    NullOutput,
+    OutputStream,
+)
+from wardian.grants import ClockGrant, Data, FrozenClock, Grants, Inherit, InputGrant, Null, OutputGrant
+from wardian.syntax.types import FuncType
+from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor
+from wardian.wasi.p1.memory import GuestMemory, NoMemory
+from wardian.wasi.p1.types import Preview
+
+Handler: TypeAlias = Callable[..., "int | None"]
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Function:
+    """One function of the ABI.
+
+    ``bind(context, preview, row)`` gives the callable. Of a descriptor it is given, ``rights`` are needed, and of a
+    second one ``target``. A *bare* callable returns the errno itself (it is on a hot path, or never returns); any
+    other returns ``None`` or raises ``CapabilityError`` or ``OSError``.
+    """
+
+    name: str
+    type: FuncType
+    bind: Callable[[WasiContext, Preview, Function], Handler]
+    rights: int = 0
+    target: int = 0
+    bare: bool = False
+
+
+@final
+class WasiContext:
+    """``memory`` is the guest's exported memory, attached after instantiation; until then every pointer is bad.
+
+    ``preopens`` are pairs of the guest's name and the directory, which the context takes over; they become the
+    descriptors from 3 on, in order. When ``wake_fd`` becomes readable, every blocking call ends with ``EINTR``.
+    """
+
+    def __init__(
+        self,
+        args: Iterable[str] = (),
+        env: Iterable[tuple[str, str]] = (),
+        preopens: Iterable[tuple[str, Directory]] = (),
+        stdin: InputStream | None = None,
+        stdout: OutputStream | None = None,
+        stderr: OutputStream | None = None,
+        clock: Clocks | None = None,
+        random: Random | None = None,
+        wake_fd: int | None = None,
+        open_files: int = 1024,
+    ) -> None:
+        """Raises ``ValueError`` for an argument or variable that cannot be one."""
+        self.memory: GuestMemory = NoMemory()
+        self.args = arguments(args)
+        self.env = variables(env)
+        self.stdin = stdin or NullInput()
+        self.stdout = stdout or NullOutput()
+        self.stderr = stderr or NullOutput()
+        self.clocks = clock or HostClocks()
+        self.random = random or HostRandom()
+        self.waiter = Waiter(wake_fd)
+        self.fds = Fds(open_files)
+        self.fds.insert(input_descriptor(self.stdin))
+        self.fds.insert(output_descriptor(self.stdout))
+        self.fds.insert(output_descriptor(self.stderr))
+        for name, directory in preopens:
+            self.fds.insert(preopen_descriptor(directory, name.encode("utf-8", "surrogateescape")))
+        self._finalizer = weakref.finalize(self, self.fds.close)
+
+    @classmethod
+    def from_grants(cls, grants: Grants, wake_fd: int | None = None) -> WasiContext:
+        """Turn ``grants`` into capabilities. Raises ``OSError`` if a directory or descriptor cannot be had."""
+        preopens: list[tuple[str, Directory]] = []
+        try:
+            for grant in grants.dirs:
+                preopens.append((grant.guest, open_directory(grant.host, readonly=grant.readonly)))
+            return cls(
+                grants.args,
+                grants.env,
+                preopens,
+                _input(grants.stdin),
+                _output(grants.stdout, 1),
+                _output(grants.stderr, 2),
+                _clocks(grants.clock),
+                HostRandom() if grants.seed is None else SeededRandom(grants.seed),
+                wake_fd,
+                grants.open_files,
+            )
+        except BaseException:
+            for _, directory in preopens:
+                directory.close()
+            raise
+
+    def close(self) -> None:
+        """Close every descriptor the guest left open; a second call does nothing."""
+        self._finalizer()
+
+
+def _input(grant: InputGrant) -> InputStream:
+    match grant:
+        case Null():
+            return NullInput()
+        case Data(content):
+            return BytesInput(content)
+        case Inherit(fd):
+            return HostInput(0 if fd is None else fd)
+
+
+def _output(grant: OutputGrant, role: int) -> OutputStream:
+    match grant:
+        case Null():
+            return NullOutput()
+        case Inherit(fd):
+            return HostOutput(role if fd is None else fd)
+        case _:
+            return CaptureOutput(grant.limit)
+
+
+def _clocks(grant: ClockGrant) -> Clocks:
+    return FrozenClocks(grant.start, grant.tick) if isinstance(grant, FrozenClock) else HostClocks()
