@@ -78,7 +78,12 @@ class Reader:
     __slots__ = ("end", "features", "limits", "off", "pos", "source")
 
     def __init__(
-        self, source: bytes, pos: int, end: int, features: Features = Features(), limits: Limits = Limits()  # noqa: B008
+        self,
+        source: bytes,
+        pos: int,
+        end: int,
+        features: Features = Features(),
+        limits: Limits = Limits(),  # noqa: B008
     ) -> None:
         self.source = source
         self.pos = pos

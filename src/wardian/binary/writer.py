@@ -163,5 +163,3 @@ def global_type(out: bytearray, type: GlobalType) -> None:
 def tag_type(out: bytearray, type: TagType) -> None:
     out.append(0)
     unsigned(out, type.type)
-
-
