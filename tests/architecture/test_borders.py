@@ -9,6 +9,7 @@ import tokenize
 from tests.architecture.tree import Source, dotted, imports, sources
 
 RAW_ADDRESSES = {
+    "capability/filesystem/path.py": "openat2, which the standard library does not wrap",
     "runtime/native.py": "maps memory, installs handlers, turns addresses into callables",
 }
 """Files that may import ctypes or mmap, and why."""
@@ -37,7 +38,7 @@ def _comments(source: Source) -> list[str]:
 
 
 def _has_banner(source: Source) -> bool:
-    return "BANNER" in (ast.get_docstring(source.tree) or "")
+    return "DANGER" in (ast.get_docstring(source.tree) or "")
 
 
 def test_llvmlite_has_one_importer() -> None:

@@ -8,7 +8,10 @@ from collections.abc import Iterator
 from tests.architecture.tree import Source, dotted, sources
 
 STATEFUL: dict[str, str] = {
+    "compile/lowering.py:handlers": "a constant table, built on first use rather than at import",
+    "runtime/process.py:process": "native state (signal handlers, a pthread key) is the process' by nature: one object",
     "syntax/types.py:_REFS": "intern table: it maps a key to the one object that stands for it",
+    "valid/code.py:_plan": "a constant table, built on first use rather than at import",
 }
 """Module-level objects that do change, as ``file:name``, and why that is no state anybody could notice."""
 
