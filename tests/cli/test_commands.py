@@ -116,7 +116,7 @@ def test_compile_fills_the_cache_and_cache_clears_it(cli: Cli, wat: Wat, tmp_pat
 def test_doctor_says_what_there_is(cli: Cli, tmp_path: Path) -> None:
     done = cli("doctor")
     assert done.returncode in (0, 1), done.stderr
-    for word in ("python", "llvmlite", "cpu", "memory checks", str(tmp_path / "cache"), "vm.max_map_count"):
+    for word in ("python", "llvmlite", "cpu", "memory checks", "openat2", str(tmp_path / "cache"), "vm.max_map_count"):
         assert word in done.stdout
 
 

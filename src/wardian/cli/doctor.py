@@ -81,6 +81,14 @@ def _cache() -> Iterator[Finding]:
     )
 
 
+def _files() -> Iterator[Finding]:
+    from wardian.capability.filesystem.path import KernelResolver, resolver
+
+    kernel = isinstance(resolver(), KernelResolver)
+    slow = None if kernel else "paths are walked component by component: as safe, but slower (openat2: Linux 5.6)"
+    yield Finding("openat2", "yes" if kernel else "no", slow)
+
+
 def _limits() -> Iterator[Finding]:
     maps = _read("/proc/sys/vm/max_map_count")
     if maps is not None:
@@ -101,7 +109,7 @@ def _limit(value: int) -> str:
     return "none" if value < 0 else size(value)
 
 
-SECTIONS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (_python, _machine, _cache, _limits)
+SECTIONS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (_python, _machine, _cache, _files, _limits)
 
 
 def main(argv: list[str]) -> int:
