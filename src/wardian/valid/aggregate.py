@@ -17,6 +17,7 @@ from wardian.syntax.types import (
     PackedType,
     RefType,
     StructType,
+    ValType,
     ref,
 )
 from wardian.valid.access import check_data, elem_type
@@ -69,12 +70,21 @@ def struct_new(v: Stacks, row: Row, index: int) -> None:
     family = row.family
     assert isinstance(family, StructNew)
     if family.default:
-        for i, field in enumerate(fields):
-            if not is_defaultable(unpacked(field.storage)):
-                raise v.invalid(f"type mismatch: field {i} of type {index} is not defaultable")
+        bad = v.types.undefaultable_field(index)
+        if bad is not None:
+            raise v.invalid(f"type mismatch: field {bad} of type {index} is not defaultable")
     else:
-        v.pop_all(tuple([unpacked(field.storage) for field in fields]))
+        for field in reversed(fields):
+            if _pop_element(v, unpacked(field.storage)):
+                break
     v.push(ref(False, index))
+
+
+def _pop_element(v: Stacks, element: ValType) -> bool:
+    """Take an operand that must match ``element``; whether it, and all below it, have whatever type is asked for."""
+    bottomless = v.stack[-1] is FLOOR
+    v.pop(element)
+    return bottomless
 
 
 def struct_get(v: Stacks, row: Row, imm: tuple[int, int]) -> None:
@@ -111,12 +121,9 @@ def array_new(v: Stacks, row: Row, index: int) -> None:
 def array_new_fixed(v: Stacks, row: Row, imm: tuple[int, int]) -> None:
     index, count = imm
     element = unpacked(_array(v, index).storage)
-    # The count is the guest's: in unreachable code, what lies below the floor must not be popped one by one.
     for _ in range(count):
-        if v.stack[-1] is FLOOR:
-            v.pop(element)
+        if _pop_element(v, element):
             break
-        v.pop(element)
     v.push(ref(False, index))
 
 

@@ -58,7 +58,7 @@ def end(v: Stacks, row: Row, imm: None) -> None:
     if frame.kind == IF and frame.params != frame.results and not v.types.matches_vals(frame.params, frame.results):
         raise v.invalid("type mismatch: an if without else must have the same parameters as results")
     if frame.results:
-        v.stack.extend(frame.results)
+        v.push_all(frame.results)
 
 
 def try_table(v: Stacks, row: Row, imm: tuple[object, tuple[Catch, ...]]) -> None:
@@ -181,7 +181,7 @@ def _finish_call(v: Stacks, signature: FuncType, tail: bool) -> None:
             raise v.invalid(f"type mismatch: the callee's type {signature} does not return what the function does")
         v.diverge()
     elif signature.results:
-        v.stack.extend(signature.results)
+        v.push_all(signature.results)
 
 
 def call(v: Stacks, row: Row, function: int) -> None:

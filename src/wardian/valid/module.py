@@ -143,8 +143,6 @@ def _tags(module: Module, types: TypeContext, tags: list[TagType]) -> list[FuncT
 def _check_tables(ctx: ModuleContext) -> None:
     module = ctx.module
     imported = len(module.imported_tables)
-    if len(ctx.tables) > 1:
-        ctx.features.require("reference_types", "more than one table")
     for i, t in enumerate(ctx.tables):
         problem = _table_problem(t)
         if problem is not None:
@@ -166,8 +164,6 @@ def _table_problem(t: TableType) -> str | None:
 def _check_memories(ctx: ModuleContext) -> None:
     module = ctx.module
     imported = len(module.imported_memories)
-    if len(ctx.memories) > 1:
-        ctx.features.require("multi_memory", "more than one memory")
     for i, m in enumerate(ctx.memories):
         problem = _memory_problem(m)
         if problem is not None:
@@ -190,13 +186,10 @@ def _memory_problem(m: MemoryType) -> str | None:
 
 
 def _check_globals(ctx: ModuleContext) -> None:
-    module = ctx.module
     for i, g in enumerate(ctx.globals):
         value = g.value
         if isinstance(value, RefType):
-            check_val(value, len(ctx.types), _declared(module, "global", i, ctx.imported_globals))
-    if not ctx.features.mutable_global and any(g.mutable for g in module.imported_globals):
-        ctx.features.require("mutable_global", "importing a mutable global")
+            check_val(value, len(ctx.types), _declared(ctx.module, "global", i, ctx.imported_globals))
 
 
 def _check_initialisers(ctx: ModuleContext, validator: Validator) -> None:

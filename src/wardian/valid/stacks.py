@@ -73,6 +73,7 @@ class Stacks:
         "_init_log",
         "_late_inits",
         "_max_nesting",
+        "_max_operands",
         "addresses",
         "ctx",
         "frames",
@@ -104,6 +105,7 @@ class Stacks:
         self._init_log: list[int] = []
         self._late_inits: set[int] = set()
         self._max_nesting: Final = ctx.limits.nesting
+        self._max_operands: Final = ctx.limits.operands
 
     # -- errors --------------------------------------------------------------------------------------------------------
 
@@ -229,6 +231,16 @@ class Stacks:
             got = stack.pop()
             if got is not t:
                 self.unlike(got, t)
+                if got is FLOOR:
+                    # What lies below is of any type: many parameters must not cost time where nothing was pushed.
+                    return
+
+    def push_all(self, types: tuple[ValType, ...]) -> None:
+        """Raises :class:`LimitExceeded` (``operands``): two bytes of code can push as many as a type has results."""
+        stack = self.stack
+        stack.extend(types)
+        if len(stack) > self._max_operands:
+            self.ctx.limits.check("operands", len(stack))
 
     def pop_any(self) -> ValType:
         """Take an operand of whatever type; :data:`BOT` in unreachable code."""

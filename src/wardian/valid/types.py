@@ -115,7 +115,7 @@ class TypeContext:
     ``rec_group``) on creation; everything afterwards expects type indices below ``len(self)`` and raises nothing.
     """
 
-    __slots__ = ("_canon", "_key_groups", "_keys", "_place", "_subs", "depth", "module")
+    __slots__ = ("_canon", "_defaultable", "_keys", "_place", "_subs", "depth", "module")
 
     def __init__(self, module: Module, limits: Limits | None = None, place: int | None = None) -> None:
         bounds = limits or Limits()
@@ -124,8 +124,8 @@ class TypeContext:
         """Length of each type's chain of supertypes."""
         self._subs: Final = module.types
         self._canon: Final[list[int]] = []
-        self._keys: Final[list[bytes]] = []
-        self._key_groups = 0
+        self._keys: list[bytes] | None = None
+        self._defaultable: Final[dict[int, int | None]] = {}
         self._place: Final = place
         known: dict[Form, int] = {}
         for first, count in module.rec_groups:
@@ -244,6 +244,16 @@ class TypeContext:
         """The composite type behind a type index (spec: "expansion")."""
         return self._subs[index].comp
 
+    def undefaultable_field(self, index: int) -> int | None:
+        """The first field of a structure type that has no default value; ``None`` if all have one."""
+        known = self._defaultable
+        if index not in known:
+            comp = self._subs[index].comp
+            assert isinstance(comp, StructType)
+            bad = (i for i, field in enumerate(comp.fields) if not is_defaultable(unpacked(field.storage)))
+            known[index] = next(bad, None)
+        return known[index]
+
     def is_subtype(self, a: int, b: int) -> bool:
         """Whether type ``a`` is ``b`` or declares it, directly or not, as its supertype."""
         canon = self._canon
@@ -315,16 +325,9 @@ class TypeContext:
     def key(self, index: int) -> bytes:
         """The type's canonical name: equal for equivalent types of any modules, and in any process."""
         keys = self._keys
-        groups = self.module.rec_groups
-        while index >= len(keys):
-            first, count = groups[self._key_groups]
-            self._key_groups += 1
-            found = self._canon[first]
-            if found != first:
-                keys.extend(keys[found : found + count])
-            else:
-                digest = self._group_digest(first, count)
-                keys.extend([digest + i.to_bytes(4, "little") for i in range(count)])
+        if keys is None:
+            # Two threads may do this at the same time; both come to the same keys.
+            keys = self._keys = self._make_keys()
         return keys[index]
 
     def ancestry(self, index: int) -> tuple[bytes, ...]:
@@ -341,45 +344,64 @@ class TypeContext:
             return (t.nullable, self.key(t.heap))
         return t
 
-    def _group_digest(self, first: int, count: int) -> bytes:
-        out = bytearray()
-        for index in range(first, first + count):
-            sub = self._subs[index]
-            comp = sub.comp
-            out += b"\x01" if sub.final else b"\x00"
-            out.append(len(sub.supers))
-            for parent in sub.supers:
-                self._write_index(out, parent, first)
-            out.append(_KIND[type(comp)].code)
-            if isinstance(comp, FuncType):
-                out += b"%d,%d;" % (len(comp.params), len(comp.results))
-                for t in comp.params + comp.results:
-                    self._write_val(out, t, first)
+    def _make_keys(self) -> list[bytes]:
+        keys: list[bytes] = []
+        codes: dict[NumType | RefType | PackedType, bytes] = {}
+        for first, count in self.module.rec_groups:
+            found = self._canon[first]
+            if found != first:
+                keys.extend(keys[found : found + count])
                 continue
+            parts: list[bytes] = []
+            for index in range(first, first + count):
+                self._encode(index, first, keys, codes, parts)
+            digest = blake2b(b"".join(parts), digest_size=24).digest()
+            keys.extend([digest + i.to_bytes(4, "little") for i in range(count)])
+        return keys
+
+    def _encode(
+        self,
+        index: int,
+        first: int,
+        keys: list[bytes],
+        codes: dict[NumType | RefType | PackedType, bytes],
+        parts: list[bytes],
+    ) -> None:
+        """Append one type's unambiguous encoding; other groups' types stand in it by their keys."""
+        sub = self._subs[index]
+        comp = sub.comp
+        parts.append(b"%d,%d," % (sub.final, len(sub.supers)))
+        for parent in sub.supers:
+            parts.append(_encoded_index(parent, first, keys))
+        if isinstance(comp, FuncType):
+            parts.append(b"f%d,%d;" % (len(comp.params), len(comp.results)))
+            storages: list[NumType | RefType | PackedType] = [*comp.params, *comp.results]
+        else:
             fields = comp.fields if isinstance(comp, StructType) else (comp.field,)
-            out += b"%d;" % len(fields)
-            for field in fields:
-                out.append(field.mutable)
-                self._write_val(out, field.storage, first)
-        return blake2b(out, digest_size=24).digest()
+            parts.append(b"%c%d;" % (b"s" if isinstance(comp, StructType) else b"a", len(fields)))
+            parts.append(bytes([field.mutable for field in fields]))
+            storages = [field.storage for field in fields]
+        for t in storages:
+            code = codes.get(t)
+            if code is None:
+                if isinstance(t, RefType) and isinstance(t.heap, int):
+                    parts.append(b"N" if t.nullable else b"R")
+                    code = _encoded_index(t.heap, first, keys)
+                else:
+                    code = codes[t] = _encoded_val(t)
+            parts.append(code)
 
-    def _write_val(self, out: bytearray, t: NumType | RefType | PackedType, first: int) -> None:
-        if not isinstance(t, RefType):
-            out.append(t.code)
-        elif isinstance(t.heap, int):
-            out.append(1 + t.nullable)
-            self._write_index(out, t.heap, first)
-        else:
-            out.append(3 + t.nullable)
-            out.append(t.heap.code)
 
-    def _write_index(self, out: bytearray, index: int, first: int) -> None:
-        if index < first:
-            out.append(0)
-            out += self._keys[index]
-        else:
-            out.append(1)
-            out += (index - first).to_bytes(4, "little")
+def _encoded_val(t: NumType | RefType | PackedType) -> bytes:
+    if isinstance(t, RefType):
+        assert isinstance(t.heap, AbsHeapType)
+        return b"%c%c" % (b"n" if t.nullable else b"r", t.heap.code)
+    return b"v%c" % t.code
+
+
+def _encoded_index(index: int, first: int, keys: list[bytes]) -> bytes:
+    """Inside the group that begins at ``first``: the position in it."""
+    return b"<" + keys[index] if index < first else b">" + (index - first).to_bytes(4, "little")
 
 
 def link_matches_heap(a: HeapType, in_a: TypeContext, b: HeapType, in_b: TypeContext) -> bool:
