@@ -292,7 +292,10 @@ def _prefixed(source: bytes, pos: int, end: int) -> tuple[Row, int]:
 
 
 def _refuse(features: Features, row: Row, imm: object) -> None:
-    """Raise :class:`FeatureDisabled` if ``row``, or what its immediate says, needs a feature that is off."""
+    """Raise :class:`FeatureDisabled` if ``row``, or a type in its immediate, needs a feature that is off.
+
+    A second memory or table needs no look here: without its feature there is none to name.
+    """
     features.require(row.feature, row.name)
     kind = row.imm
     if kind in (Imm.BLOCK, Imm.TRY_TABLE):
@@ -307,8 +310,6 @@ def _refuse(features: Features, row: Row, imm: object) -> None:
         for part in imm:
             if isinstance(part, RefType):
                 require_type(features, part)
-        if kind in (Imm.MEMARG, Imm.MEMARG_LANE) and imm[2]:
-            features.require("multi_memory", "a second memory")
 
 
 def instructions(

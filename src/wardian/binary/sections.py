@@ -210,7 +210,16 @@ def _exports(r: Reader, module: Module) -> None:
         kind = r.byte()
         if kind >= len(KINDS):
             r.fail("malformed export kind", at)
-        module.exports.append(Export(name, KINDS[kind], r.u32()))
+        export = Export(name, KINDS[kind], r.u32())
+        module.exports.append(export)
+        if "mutable_global" in r.off and export.kind == "global":
+            _refuse_mutable(r, module, export.index)
+
+
+def _refuse_mutable(r: Reader, module: Module, index: int) -> None:
+    types = module.global_types()
+    if index < len(types) and types[index].mutable:
+        r.features.require("mutable_global", "an exported mutable global")
 
 
 def _start(r: Reader, module: Module) -> None:
