@@ -40,5 +40,7 @@ def test_prints_what_it_should(entry: Entry, mode: Mode, data: Path, tmp_path: P
     for round_ in ("cold", "cached"):
         scratch = tmp_path / round_
         scratch.mkdir()
-        check(entry, run(entry, data, scratch, engine()))
-    assert engine().cache.size() > 0, "nothing was cached"
+        chosen = engine()
+        check(entry, run(entry, data, scratch, chosen))
+        chosen.flush()
+        assert chosen.cache.size() > 0, "nothing was cached"

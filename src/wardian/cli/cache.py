@@ -11,7 +11,7 @@ from wardian.cli.options import build_engine
 from wardian.cli.report import size
 
 if TYPE_CHECKING:
-    from wardian.compile.cache import Cache
+    from wardian.api.engine import CodeCache
 
 _EXAMPLES: Final = """\
 examples:
@@ -20,26 +20,26 @@ examples:
   WARDIAN_CACHE=/tmp/w wardian run x.wasm    another place for it"""
 
 
-def _both(cache: Cache) -> None:
+def _both(cache: CodeCache) -> None:
     _path(cache)
     _size(cache)
 
 
-def _path(cache: Cache) -> None:
+def _path(cache: CodeCache) -> None:
     print(cache.path)
 
 
-def _size(cache: Cache) -> None:
+def _size(cache: CodeCache) -> None:
     print(size(cache.size()))
 
 
-def _clear(cache: Cache) -> None:
+def _clear(cache: CodeCache) -> None:
     before = cache.size()
     cache.clear()
     print(f"removed {size(before - cache.size())} from {cache.path}")
 
 
-ACTIONS: Final[MappingProxyType[str, Callable[[Cache], None]]] = MappingProxyType(
+ACTIONS: Final[MappingProxyType[str, Callable[[CodeCache], None]]] = MappingProxyType(
     {"show": _both, "path": _path, "size": _size, "clear": _clear}
 )
 

@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
     progress = Progress(f"compiling {options.file}")
     try:
         module.compile(progress)
+        engine.flush()
     finally:
         progress.close()
     functions = plural(len(module.decl.funcs), "function")

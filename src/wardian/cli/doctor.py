@@ -71,7 +71,7 @@ def _cpu_lines() -> list[str]:
 
 def _cache() -> Iterator[Finding]:
     cache = build_engine().cache
-    path = Path(cache.path)
+    path = Path(cache.path or ".")
     nearest = next((parent for parent in (path, *path.parents) if parent.exists()), path)
     writable = os.access(nearest, os.W_OK)
     yield Finding(

@@ -46,8 +46,8 @@ class Option(NamedTuple):
 
 
 ENGINE_OPTIONS: Final = (
-    Option(("-O", "--optimize"), "LEVEL", "optimise: -O2 (default) or -O0; also opt-level=2", many=True),
-    Option(("--checks",), "KIND", "how memory accesses are bounded: guard (pages) or explicit (comparisons)"),
+    Option(("-O", "--optimize"), "LEVEL", "-O0 compiles quickly, -O2 for speed; also opt-level=2 (default: by the module's size)", many=True),
+    Option(("--checks",), "KIND", "how memory accesses are bounded: explicit (comparisons, default) or guard (pages)"),
 )
 
 
