@@ -82,7 +82,7 @@ class Reader:
         source: bytes,
         pos: int,
         end: int,
-        features: Features = Features(),
+        features: Features = Features(),  # noqa: B008
         limits: Limits = Limits(),  # noqa: B008
     ) -> None:
         self.source = source
