@@ -1,7 +1,7 @@
 """Instruction families: what a row of the instruction table *means*, with typed parameters.
 
 Invariant: a family says everything about an instruction's semantics that validation's special cases and lowering
-need, so neither ever looks at a name or an opcode. Some 150 families stand for more than six hundred instructions;
+need, so neither ever looks at a name or an opcode. Some 130 families stand for 570 instructions;
 each has exactly one lowering.
 """
 
