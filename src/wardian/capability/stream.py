@@ -150,11 +150,15 @@ class CaptureOutput:
 
     def write(self, buffers: Sequence[memoryview], waiter: Waiter) -> int:
         total = 0
+        content = self._content
         for buffer in buffers:
-            room = self._limit - len(self._content)
-            self.truncated = self.truncated or len(buffer) > room
-            self._content += buffer[:room]
-            total += len(buffer)
+            size = len(buffer)
+            room = self._limit - len(content)
+            if size > room:
+                self.truncated = True
+                buffer = buffer[:room]
+            content += buffer
+            total += size
         return total
 
 

@@ -227,12 +227,12 @@ class HostDirectory:
         # A descriptor of its own, since the position of a directory belongs to the open file description.
         fd = os.open(b".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
         try:
-            found = os.scandir(fd)
+            with os.scandir(fd) as found:
+                for entry in found:
+                    # An entry that has to be looked at is looked up in `fd`, which is why that stays open.
+                    yield Entry(os.fsencode(entry.name), entry.inode(), _entry_type(entry))
         finally:
             os.close(fd)
-        with found:
-            for entry in found:
-                yield Entry(os.fsencode(entry.name), entry.inode(), _entry_type(entry))
 
     def stat(self) -> FileStat:
         return _file_stat(os.fstat(self._fd))

@@ -216,38 +216,50 @@ def _components(path: bytes) -> list[bytes]:
 def _walk(trail: _Trail, path: bytes, flags: int, mode: int) -> int:
     todo = _components(path)
     slash = path.endswith(b"/")
-    links = 0
+    links = races = 0
     while True:
         name = todo.pop()
         if name == b"..":
             trail.leave()
         elif name != b".":
-            if not todo or (slash and len(todo) == 1 and flags & os.O_CREAT):
-                if todo:
-                    raise _fail(errno.EISDIR)  # A file cannot be created with a trailing slash.
+            if slash and len(todo) == 1 and flags & os.O_CREAT:
+                raise _fail(errno.EISDIR)  # A file cannot be created with a trailing slash.
+            if todo:
+                if _entered(trail, name):
+                    continue
+            else:
                 fd = _last(trail.fd, name, flags, mode)
                 if fd is not None:
                     return fd
-            else:
-                try:
-                    trail.enter(name)
-                    continue
-                except OSError as error:
-                    if error.errno not in (errno.ENOTDIR, errno.ELOOP):
-                        raise
-            target = _target(trail.fd, name)
+            target = _target(trail.fd, name, bool(todo) or bool(flags & os.O_DIRECTORY))
+            if target is None:
+                races += 1
+                if races > _RACES:
+                    raise _fail(errno.EAGAIN)
+                todo.append(name)
+                continue
             links += 1
             if links > MAX_LINKS:
                 raise _fail(errno.ELOOP)
             if target[0] == 0x2F:
                 raise _fail(errno.EPERM)
-            if not todo:
-                slash = target.endswith(b"/")
+            slash = target.endswith(b"/") if not todo else slash
             todo += _components(target)
             continue
         if not todo:
             # SAFETY: "." of a directory that was entered beneath the root is that directory itself.
             return os.open(b".", flags, mode, dir_fd=trail.fd)
+
+
+def _entered(trail: _Trail, name: bytes) -> bool:
+    """Go into ``name``; false if it is no directory, but perhaps a link to one."""
+    try:
+        trail.enter(name)
+    except OSError as error:
+        if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+            raise
+        return False
+    return True
 
 
 def _last(fd: int, name: bytes, flags: int, mode: int) -> int | None:
@@ -266,12 +278,20 @@ def _last(fd: int, name: bytes, flags: int, mode: int) -> int | None:
     return opened
 
 
-def _target(fd: int, name: bytes) -> bytes:
-    """The text of the link ``name``; raises ``ENOTDIR`` if it is none, since that is why it could not be entered."""
+def _target(fd: int, name: bytes, directory: bool) -> bytes | None:
+    """The text of the link ``name``, which could not be opened; ``None`` if it has changed since and should be again.
+
+    Raises ``ENOTDIR`` if a ``directory`` was wanted and it is none, nor a link.
+    """
     try:
         target = os.readlink(name, dir_fd=fd)
     except OSError as error:
-        raise _fail(errno.ENOTDIR if error.errno == errno.EINVAL else error.errno or errno.EIO) from None
+        if error.errno != errno.EINVAL:
+            raise
+        kind = os.stat(name, dir_fd=fd, follow_symlinks=False).st_mode
+        if directory and not stat.S_ISDIR(kind) and not stat.S_ISLNK(kind):
+            raise _fail(errno.ENOTDIR) from None
+        return None
     if not target:
         raise _fail(errno.ENOENT)
     return target

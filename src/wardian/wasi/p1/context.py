@@ -59,7 +59,8 @@ class WasiContext:
     """``memory`` is the guest's exported memory, attached after instantiation; until then every pointer is bad.
 
     ``preopens`` are pairs of the guest's name and the directory, which the context takes over; they become the
-    descriptors from 3 on, in order. When ``wake_fd`` becomes readable, every blocking call ends with ``EINTR``.
+    descriptors from 3 on, in order. ``open_files`` bounds the descriptors the guest has at a time. When ``wake_fd``
+    becomes readable, every blocking call ends with ``EINTR``.
     """
 
     def __init__(
@@ -86,11 +87,11 @@ class WasiContext:
         self.random = random or HostRandom()
         self.waiter = Waiter(wake_fd)
         self.fds = Fds(open_files)
-        self.fds.insert(input_descriptor(self.stdin))
-        self.fds.insert(output_descriptor(self.stdout))
-        self.fds.insert(output_descriptor(self.stderr))
+        self.fds.grant(input_descriptor(self.stdin))
+        self.fds.grant(output_descriptor(self.stdout))
+        self.fds.grant(output_descriptor(self.stderr))
         for name, directory in preopens:
-            self.fds.insert(preopen_descriptor(directory, name.encode("utf-8", "surrogateescape")))
+            self.fds.grant(preopen_descriptor(directory, name.encode("utf-8", "surrogateescape")))
         self._finalizer = weakref.finalize(self, self.fds.close)
 
     @classmethod

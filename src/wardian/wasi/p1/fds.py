@@ -184,6 +184,10 @@ class Fds:
         """Give ``descriptor`` the lowest free number. Raises :class:`CapabilityError` (too many open files)."""
         if len(self.entries) >= self._limit:
             raise CapabilityError(Errno.TOO_MANY_OPEN)
+        return self.grant(descriptor)
+
+    def grant(self, descriptor: Descriptor) -> int:
+        """Like :meth:`insert`, for what the embedder gives: the limit is on what the guest opens itself."""
         if self._free:
             fd = heapq.heappop(self._free)
         else:

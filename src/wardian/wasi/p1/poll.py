@@ -14,7 +14,7 @@ from wardian.capability.errno import CapabilityError, Errno
 from wardian.capability.poll import HANGUP, READABLE, WRITABLE
 from wardian.wasi.p1.context import Function, Handler, WasiContext
 from wardian.wasi.p1.fds import Descriptor
-from wardian.wasi.p1.memory import MASK, place, span
+from wardian.wasi.p1.memory import MASK, place
 from wardian.wasi.p1.types import (
     EVENT,
     EVENT_HANGUP,
@@ -158,7 +158,9 @@ def poll_oneoff(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
 
 
 def _array(view: memoryview, pointer: int, count: int, struct: Struct) -> memoryview:
-    size = count * struct.size
-    if size > len(view):
+    """``count`` structs; their size can exceed 32 bits, so this is not :func:`span`."""
+    pointer &= MASK
+    end = pointer + count * struct.size
+    if end > len(view):
         raise CapabilityError(Errno.FAULT)
-    return span(view, pointer, size)
+    return view[pointer:end]
