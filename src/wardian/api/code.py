@@ -1,0 +1,230 @@
+"""A module's machine code: lazily resolved, shared by all its instances, remembered by the cache.
+
+Invariant: :attr:`ModuleCode.codes` holds for each defined function the address of its code or, until that exists, of its
+lazy stub; it changes once per function, under the lock.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import weakref
+from array import array
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final, Literal, final
+
+from wardian.compile.compiler import with_deep_stack
+from wardian.compile.options import CodeOptions
+from wardian.runtime.memory import Image
+from wardian.runtime.native import Block
+from wardian.runtime.process import CodeRegion
+from wardian.syntax.types import FuncType
+from wardian.valid.constexpr import lone_integer
+from wardian.valid.context import ModuleContext
+from wardian.vm.abi import signature_code
+from wardian.vm.layout import InstanceLayout
+
+if TYPE_CHECKING:
+    from wardian.api.engine import Engine
+    from wardian.binary.custom import Names
+
+OPTIMISE_BELOW: Final = 400_000
+"""Bytes of code section up to which ``opt="auto"`` optimises."""
+
+_IMAGE_FROM: Final = 64 << 10
+"""Bytes of initial data from which mapping an image beats copying segments."""
+_IMAGE_SPARSE: Final = 16
+"""An image is made only if it is at most this many times larger than the data in it."""
+
+_INLINE_STACK: Final = 4 << 20
+"""Stack a thread must have beyond what guests may use before LLVM is run on it."""
+
+
+@final
+class ModuleCode:
+    """Implements :class:`wardian.runtime.instance.Code`."""
+
+    def __init__(self, engine: Engine, ctx: ModuleContext, name: str | None) -> None:
+        self.engine = engine
+        self.ctx = ctx
+        self.name = name
+        module = ctx.module
+        self.layout = InstanceLayout.of(module)
+        engine.check_layout(self.layout)
+        self.options = CodeOptions(self._level(), engine.config.checks)
+        count = len(module.funcs)
+        self.codes = Block(8 * count)
+        self.codes.words[:count] = memoryview(array("Q", engine.stubs(count)))
+        self.type_words = Block(4 * count)
+        self.type_words.words.cast("B").cast("I")[:count] = memoryview(array("I", module.funcs))
+        process = engine.process
+        self.type_ids = Block(8 * len(module.types))
+        for i, sub in enumerate(module.types):
+            parent = self.type_ids[8 * sub.supers[0]] if sub.supers else 0
+            self.type_ids[8 * i] = process.type_id(ctx.types.key(i), parent)
+        self._resolved: set[int] = set()
+        self._new: list[tuple[int, bytes, int]] = []
+        self._mapped: list[CodeRegion] = []
+        self._lock = threading.RLock()
+        self._key: str | None = None
+        self._loaded = False
+        self._cached: dict[int, int] = {}
+        self._names: Names | None = None
+        self._image: Image | None | Literal[False] = False
+
+    def _level(self) -> Literal["O0", "O2"]:
+        opt = self.engine.config.opt
+        if opt != "auto":
+            return opt
+        bodies = self.ctx.module.bodies
+        size = bodies[-1][1] - bodies[0][0] if bodies else 0
+        return "O2" if size <= OPTIMISE_BELOW else "O0"
+
+    # -- code ----------------------------------------------------------------------------------------------------------
+
+    def resolve(self, index: int) -> int:
+        """Address of the code of defined function ``index``; see :class:`wardian.runtime.instance.Code`.
+
+        Raises what validation and compilation of the body raise.
+        """
+        with self._lock:
+            if index in self._resolved:
+                return self.codes[8 * index]
+            self._load()
+            address = self._cached.get(index)
+            if address is None:
+                address = self._compile([index])
+            return self._publish(index, address)
+
+    def _publish(self, index: int, address: int) -> int:
+        self.codes[8 * index] = address
+        self._resolved.add(index)
+        return address
+
+    def _compile(self, indices: list[int]) -> int:
+        """Compile functions now and map them; the address of the last."""
+        compiler = self.engine.compiler
+
+        def work() -> list[tuple[int, bytes, int]]:
+            return compiler.compile(self.ctx, self.options, indices)
+
+        room = self.engine.process.stack_size() - self.engine.config.limits.stack
+        made = work() if room >= _INLINE_STACK else with_deep_stack(work)
+        address = 0
+        imported = self.layout.counts[0]
+        for index, code, entry in made:
+            at = self.engine.process.map_code(code, [(0, len(code), imported + index)], weakref.ref(self))
+            self._mapped.append(at)
+            address = at + entry
+            self._cached[index] = address
+            self._new.append((index, code, entry))
+        if compiler.cache is not None:
+            self.engine.remember(self)
+        return address
+
+    @property
+    def _backtrace(self) -> Symbols:
+        return self.symbols
+
+    def _cache_key(self) -> str:
+        if self._key is None:
+            ctx, compiler = self.ctx, self.engine.compiler
+            features = [f.name for f in fields(ctx.features) if getattr(ctx.features, f.name)]
+            digest = hashlib.sha256(ctx.module.source).digest()
+            self._key = compiler.functions_key(digest, self.options, features)
+        return self._key
+
+    def _load(self) -> None:
+        """Map what the cache has of this module, all at once."""
+        if self._loaded:
+            return
+        self._loaded = True
+        if self.engine.compiler.cache is None:
+            return
+        found = self.engine.compiler.load_functions(self._cache_key())
+        if found is None or not found.blob:
+            return
+        count, imported = len(self.ctx.module.funcs), self.layout.counts[0]
+        ranges = [(at, size, imported + index) for index, (at, size, _) in found.rows.items() if index < count]
+        base = self.engine.process.map_code(found.blob, ranges, weakref.ref(self))
+        self._mapped.append(base)
+        self._cached = {index: base + entry for index, (_, _, entry) in found.rows.items() if index < count}
+
+    def flush(self) -> None:
+        """Add newly compiled functions to the cache."""
+        with self._lock:
+            new, self._new = self._new, []
+        if new:
+            self.engine.compiler.store_functions(self._cache_key(), new)
+
+    def compile_all(self, progress: Callable[[int, int], None] | None) -> None:
+        """Compile every function that is not yet; ``progress(done, of)`` now and then."""
+        count = len(self.ctx.module.funcs)
+        with self._lock:
+            self._load()
+        for index in range(count):
+            self.resolve(index)
+            if progress is not None and (index % 16 == 15 or index == count - 1):
+                progress(index + 1, count)
+        self.flush()
+
+    # -- glue and names ------------------------------------------------------------------------------------------------
+
+    def glue(self, type_index: int) -> tuple[int, int]:
+        comp = self.ctx.types.expand(type_index)
+        assert isinstance(comp, FuncType)
+        return self.engine.glue(signature_code(comp, self.ctx.module.types))
+
+    def names(self) -> Names:
+        """The name section, read on first use."""
+        if self._names is None:
+            from wardian.binary.custom import names
+
+            self._names = names(self.ctx.module)
+        return self._names
+
+    def function_name(self, index: int) -> str | None:
+        name = self.names().function(index)
+        if name is not None:
+            return name
+        module = self.ctx.module
+        if index < len(module.imported_funcs):
+            imports = [i for i in module.imports if i.kind == "func"]
+            return f"{imports[index].module}.{imports[index].name}"
+        return next((e.name for e in module.exports if e.kind == "func" and e.index == index), None)
+
+    # -- initial memory --------------------------------------------------------------------------------------------------
+
+    def image(self) -> Image | None:
+        with self._lock:
+            if self._image is False:
+                self._image = self._make_image()
+            return self._image
+
+    def _make_image(self) -> Image | None:
+        """Memory 0's contents after instantiation, if every active segment lies at a constant place inside it."""
+        module = self.ctx.module
+        if not module.memories or module.imported_memories :
+            return None
+        segments = [d for d in module.datas if d.mode == "active" and d.memory == 0]
+        total = sum(d.init[1] - d.init[0] for d in segments)
+        if total < _IMAGE_FROM:
+            return None
+        placed = []
+        end = 0
+        for segment in segments:
+            assert segment.offset is not None
+            constant = lone_integer(module.source, segment.offset)
+            if constant is None:
+                return None
+            at = constant[1]
+            placed.append((at, segment.init))
+            end = max(end, at + segment.init[1] - segment.init[0])
+        declared = module.memories[0]
+        if end > declared.limits.min << declared.page_size_log2 or end > _IMAGE_SPARSE * total:
+            return None
+        data = bytearray(end)
+        for at, (start, stop) in placed:
+            data[at : at + stop - start] = module.source[start:stop]
+        return Image(bytes(data))

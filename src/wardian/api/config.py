@@ -1,0 +1,43 @@
+"""How an engine works: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, final
+
+from wardian.limits import Features, Limits
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Choices an :class:`Engine` is made with.
+
+    * ``opt``: ``"O2"`` compiles well, ``"O0"`` quickly, ``"auto"`` (default) picks per module by its size, since
+      optimising costs about a tenth of a millisecond per instruction: small modules O2, big ones O0.
+    * ``checks``: how memory accesses are bounded: ``"explicit"`` comparisons or ``"guard"`` pages.
+    * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
+    * ``features``, ``limits``: what modules may use.
+    * ``lazy``: validate a function body only when the function is first called.
+    """
+
+    opt: Literal["O0", "O2", "auto"] = "auto"
+    checks: Literal["guard", "explicit"] = "explicit"
+    cache: bool | str | os.PathLike[str] = True
+    features: Features = field(default_factory=Features)
+    limits: Limits = field(default_factory=Limits)
+    lazy: bool = False
+
+    def __post_init__(self) -> None:
+        if self.opt not in ("O0", "O2", "auto"):
+            raise ValueError(f"opt must be 'O0', 'O2' or 'auto', not {self.opt!r}")
+        if self.checks not in ("guard", "explicit"):
+            raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
+
+    def cache_path(self) -> Path | None:
+        """Where compiled code is kept, or ``None``."""
+        if self.cache is False:
+            return None
+        return Path.home() / ".cache" / "wardian" if self.cache is True else Path(self.cache)

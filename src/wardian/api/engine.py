@@ -1,0 +1,140 @@
+"""An engine: a configuration, a compiler with its cache, and the process's runtime started."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import platform
+import threading
+import weakref
+from pathlib import Path
+from typing import Final, final
+
+from wardian.api.config import Config
+from wardian.compile.cache import Cache
+from wardian.compile.compiler import Compiler
+from wardian.compile.link import Image
+from wardian.errors import LimitExceeded, Refused
+from wardian.runtime import calls
+from wardian.runtime.function import NativeTypes
+from wardian.runtime.process import Process, process
+from wardian.runtime.watchdog import Watchdog
+from wardian.vm.builtins import STUB_SIZE, STUBS
+from wardian.vm.layout import InstanceLayout
+from wardian.vm.platform import MACHINES
+
+_LAYOUT_LIMIT: Final = 1 << 31
+
+
+@final
+class CodeCache:
+    """The engine's cache of compiled code as embedders see it."""
+
+    def __init__(self, cache: Cache | None) -> None:
+        self._cache = cache
+
+    @property
+    def path(self) -> Path | None:
+        return self._cache.path if self._cache else None
+
+    def size(self) -> int:
+        """Bytes of all entries."""
+        return self._cache.size() if self._cache else 0
+
+    def clear(self) -> int:
+        """Delete all entries; how many there were."""
+        return self._cache.clear() if self._cache else 0
+
+
+@final
+class Engine:
+    """Compiles modules one way. Engines are cheap after the first and may be shared by threads."""
+
+    def __init__(self, config: Config | None = None) -> None:
+        self.config = config or Config()
+        path = self.config.cache_path()
+        store = Cache(path) if path else None
+        self.cache = CodeCache(store)
+        self.compiler = Compiler(store)
+        self._glue: dict[str, tuple[int, int]] = {}
+        self._stubs: list[int] = []
+        self._lock = threading.Lock()
+        self._pending: weakref.WeakSet[object] = weakref.WeakSet()
+
+    @functools.cached_property
+    def process(self) -> Process:
+        """The process's runtime, started. Raises :class:`Refused` on a platform without glue."""
+        runtime = process()
+        with runtime.lock:
+            if not runtime.core:
+                if platform.machine() not in MACHINES or platform.system() != "Linux":
+                    raise Refused(f"wardian runs on Linux x86-64 only so far, not {platform.system()} {platform.machine()}")
+                runtime.start(self._core)
+                core = runtime.core
+                runtime.types = NativeTypes(runtime.builtins.address, core["getbuffer"])
+                calls.bind(runtime)
+        runtime.watch_python_signals()
+        return runtime
+
+    def _core(self) -> tuple[bytes, int, bytes, dict[str, int]]:
+        image = self.compiler.core()
+        return image.code, image.data_at, image.data, {name: at for name, at, _ in image.symbols}
+
+    @functools.cached_property
+    def watchdog(self) -> Watchdog:
+        return Watchdog()
+
+    def glue(self, code: str) -> tuple[int, int]:
+        """Addresses of the entry and the host stub of a signature code."""
+        found = self._glue.get(code)
+        if found is None:
+            image = self.compiler.signature(code)
+            at = self._map_glue(image)
+            found = at + image.offset(f"entry_{code}"), at + image.offset(f"host_{code}")
+            self._glue[code] = found
+        return found
+
+    def stubs(self, count: int) -> list[int]:
+        """Addresses of the lazy stubs of defined functions 0 to ``count - 1``."""
+        with self._lock:
+            while len(self._stubs) * STUBS < count:
+                image = self.compiler.stubs(len(self._stubs))
+                self._stubs.append(self._map_glue(image) + image.offset("wd_stubs"))
+            out: list[int] = []
+            for base in self._stubs:
+                n = min(STUBS, count - len(out))
+                out += range(base, base + n * STUB_SIZE, STUB_SIZE)
+            return out
+
+    def _map_glue(self, image: Image) -> int:
+        return self.process.map_glue(image.code)
+
+    def check_layout(self, layout: InstanceLayout) -> None:
+        if layout.size >= _LAYOUT_LIMIT:
+            raise LimitExceeded("functions", "the module's index spaces are too large for one instance")
+
+    # -- what is to be written to the cache before the process ends ------------------------------------------------------
+
+    def remember(self, code: object) -> None:
+        """``code`` (with a ``flush()``) has something for the cache."""
+        if not self._pending:
+            atexit.register(_flush, weakref.ref(self))
+        self._pending.add(code)
+
+    def flush(self) -> None:
+        """Write newly compiled code to the cache now."""
+        for code in list(self._pending):
+            code.flush()  # type: ignore[attr-defined]
+        self.compiler.flush()
+
+
+def _flush(reference: weakref.ref[Engine]) -> None:
+    engine = reference()
+    if engine is not None:
+        engine.flush()
+
+
+@functools.cache
+def default_engine() -> Engine:
+    """The engine of everyone who names none."""
+    return Engine()

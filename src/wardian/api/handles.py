@@ -1,0 +1,404 @@
+"""What an embedder holds: instances and their exports.
+
+Invariant: a handle keeps alive what it stands for; no use of one, however wrong, does more than raise.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, cast, final
+
+from wardian.api.engine import Engine, default_engine
+from wardian.errors import printable
+from wardian.limits import Limits
+from wardian.runtime import instantiate as runtime
+from wardian.runtime import values
+from wardian.runtime.cells import GlobalInstance, TagInstance
+from wardian.runtime.instance import Instance as InstanceData
+from wardian.runtime.memory import MemoryInstance
+from wardian.runtime.store import Store
+from wardian.runtime.table import TableInstance
+from wardian.syntax.module import Module as ModuleDecl
+from wardian.syntax.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    GlobalType,
+    MemoryType,
+    RefType,
+    TableType,
+    TypeLimits,
+    ValType,
+)
+from wardian.valid.types import TypeContext
+from wardian.vm.layout import STORE
+from wardian.vm.traps import TrapCode
+
+if TYPE_CHECKING:
+    from wardian.api.module import Module
+
+    class Func:
+        """A function of an instance, called like any Python function; see :class:`wardian.runtime.function.NativeTypes`."""
+
+        name: str
+        type: Any
+
+        def __call__(self, *args: Any) -> Any: ...
+
+else:
+
+    def __getattr__(name: str) -> Any:
+        if name == "Func":
+            return default_engine().process.types.Func
+        raise AttributeError(name)
+
+
+_NAMED: Final[dict[str, ValType]] = {
+    "i32": I32,
+    "i64": I64,
+    "f32": F32,
+    "f64": F64,
+    "funcref": FUNCREF,
+    "externref": EXTERNREF,
+}
+
+
+def _no_types() -> TypeContext:
+    """The types of things made outside of any module: none."""
+    return TypeContext(ModuleDecl(b""))
+
+
+def _ref_type(name: str) -> RefType:
+    found = _NAMED.get(name)
+    if not isinstance(found, RefType):
+        raise ValueError(f"element must be 'funcref' or 'externref', not {name!r}")
+    return found
+
+
+@final
+class Memory:
+    """A linear memory: bytes by slice, numbers by index, and a live ``memoryview``.
+
+    ``memory[a:b]`` is a copy as ``bytes``; ``memory[a:b] = data`` writes exactly ``b - a`` bytes. Out of range raises
+    ``IndexError`` (nothing is truncated silently).
+    """
+
+    __slots__ = ("__weakref__", "_instance")
+    _instance: MemoryInstance
+
+    def __init__(self, min: int, max: int | None = None, *, engine: Engine | None = None) -> None:
+        """A memory of ``min`` to ``max`` pages of 64 KiB, to be imported by modules. Raises :class:`LimitExceeded`."""
+        if not 0 <= min <= 65536 or (max is not None and not min <= max <= 65536):
+            raise ValueError("a memory has 0 <= min <= max <= 65536 pages")
+        used = engine or default_engine()
+        limits = used.config.limits
+        self._instance = MemoryInstance(used.process, MemoryType(TypeLimits(min, max)), limits.memory)
+
+    @property
+    def type(self) -> MemoryType:
+        return self._instance.type
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self._instance.length
+
+    def __len__(self) -> int:
+        return self._instance.length
+
+    @property
+    def pages(self) -> int:
+        return self._instance.length >> self._instance.declared.page_size_log2
+
+    def grow(self, pages: int) -> int:
+        """Grow by ``pages``; the old size in pages. Raises ``MemoryError`` if that is refused."""
+        if pages < 0:
+            raise ValueError("a memory cannot shrink")
+        old = self._instance.grow(pages)
+        if old < 0:
+            raise MemoryError(f"the memory cannot grow by {pages} pages")
+        return old
+
+    def view(self) -> memoryview:
+        """All bytes, writable, without a copy. Growing the memory leaves a view valid, at its old length."""
+        return self._instance.view()
+
+    def _range(self, key: slice) -> tuple[int, int]:
+        size = self._instance.length
+        start = 0 if key.start is None else key.start
+        stop = size if key.stop is None else key.stop
+        if key.step not in (None, 1):
+            raise ValueError("memory slices have no step")
+        if not 0 <= start <= stop <= size:
+            raise IndexError(f"[{start}:{stop}] is out of the memory's {size} bytes")
+        return start, stop
+
+    def __getitem__(self, key: slice | int) -> Any:
+        if isinstance(key, slice):
+            start, stop = self._range(key)
+            return bytes(self._instance.view()[start:stop])
+        if not 0 <= key < self._instance.length:
+            raise IndexError(f"{key} is out of the memory's {self._instance.length} bytes")
+        return self._instance.view()[key]
+
+    def __setitem__(self, key: slice | int, value: Any) -> None:
+        if isinstance(key, slice):
+            start, stop = self._range(key)
+            data = memoryview(value).cast("B")
+            if len(data) != stop - start:
+                raise ValueError(f"{len(data)} bytes cannot be written to [{start}:{stop}]")
+            self._instance.view()[start:stop] = data
+            return
+        if not 0 <= key < self._instance.length:
+            raise IndexError(f"{key} is out of the memory's {self._instance.length} bytes")
+        self._instance.view()[key] = value
+
+    def read(self, at: int, size: int) -> bytes:
+        """``size`` bytes from ``at``. Raises ``IndexError``."""
+        return bytes(self[at : at + size])
+
+    def write(self, at: int, data: bytes | bytearray | memoryview) -> None:
+        """Write ``data`` at ``at``. Raises ``IndexError``, and then nothing is written."""
+        self[at : at + len(data)] = data
+
+    def __repr__(self) -> str:
+        return f"<wardian.Memory: {self.pages} pages>"
+
+
+@final
+class Table:
+    """A table of references: ``table[i]`` is ``None``, a :class:`Func`, or (externref) any object."""
+
+    __slots__ = ("__weakref__", "_instance")
+    _instance: TableInstance
+
+    def __init__(self, element: str, min: int, max: int | None = None, *, engine: Engine | None = None) -> None:
+        """A table of ``"funcref"`` or ``"externref"`` elements, all null, to be imported by modules."""
+        if min < 0 or (max is not None and max < min) or max is not None and max >= 1 << 32:
+            raise ValueError("a table has 0 <= min <= max < 2**32 elements")
+        limits = (engine or default_engine()).config.limits
+        declared = TableType(_ref_type(element), TypeLimits(min, max))
+        self._instance = TableInstance(declared, _no_types(), limits.table_elements)
+
+    @property
+    def type(self) -> TableType:
+        return self._instance.type
+
+    def __len__(self) -> int:
+        return len(self._instance)
+
+    def _index(self, index: int) -> int:
+        if not 0 <= index < len(self._instance):
+            raise IndexError(f"{index} is out of the table's {len(self._instance)} elements")
+        return index
+
+    def _store(self) -> Store | None:
+        return next((k.root() for k in self._instance.keep if isinstance(k, Store)), None)
+
+    def _word(self, value: Any) -> int:
+        table = self._instance
+        store = self._store()
+        if store is None and value is not None:
+            store = _store_of(value)
+            if store is not None:
+                table.keep.append(store)
+        return values.to_word(value, table.declared.element, table.types, store, "the element")
+
+    def __getitem__(self, index: int) -> Any:
+        table = self._instance
+        return values.from_word(table.word(self._index(index)), table.declared.element, table.types, self._store())
+
+    def __setitem__(self, index: int, value: Any) -> None:
+        self._instance.write(self._index(index), [self._word(value)])
+
+    def grow(self, count: int, value: Any = None) -> int:
+        """Add ``count`` elements of ``value``; the old size. Raises ``MemoryError`` if that is refused."""
+        if count < 0:
+            raise ValueError("a table cannot shrink")
+        old = self._instance.grow(count, self._word(value))
+        if old < 0:
+            raise MemoryError(f"the table cannot grow by {count} elements")
+        return old
+
+    def __repr__(self) -> str:
+        return f"<wardian.Table: {len(self)} x {self._instance.declared.element}>"
+
+
+def _store_of(value: Any) -> Store | None:
+    """The store a ``Func`` belongs to."""
+    types = default_engine().process.types
+    return types.instance_of(value).store.root() if isinstance(value, types.Func) else None
+
+
+@final
+class Global:
+    """A global variable: read and write ``value`` (writing an immutable one raises ``AttributeError``)."""
+
+    __slots__ = ("__weakref__", "_instance")
+    _instance: GlobalInstance
+
+    def __init__(self, type: str, value: Any, *, mutable: bool = False) -> None:
+        """A global of type ``"i32"``, ``"i64"``, ``"f32"``, ``"f64"``, ``"funcref"`` or ``"externref"``, to be imported."""
+        if type not in _NAMED:
+            raise ValueError(f"type must be one of {', '.join(_NAMED)}, not {type!r}")
+        self._instance = GlobalInstance(GlobalType(_NAMED[type], mutable), _no_types())
+        self._set(value)
+
+    @property
+    def type(self) -> GlobalType:
+        return self._instance.type
+
+    def _store(self) -> Store | None:
+        return next((k.root() for k in self._instance.keep if isinstance(k, Store)), None)
+
+    @property
+    def value(self) -> Any:
+        cell = self._instance
+        return values.from_word(cell.word, cell.type.value, cell.types, self._store())
+
+    @value.setter
+    def value(self, value: Any) -> None:
+        if not self._instance.type.mutable:
+            raise AttributeError("the global is immutable")
+        self._set(value)
+
+    def _set(self, value: Any) -> None:
+        cell = self._instance
+        store = self._store()
+        if store is None and value is not None and isinstance(cell.type.value, RefType):
+            store = _store_of(value)
+            if store is not None:
+                cell.keep.append(store)
+        cell.word = values.to_word(value, cell.type.value, cell.types, store, "the value")
+
+    def __repr__(self) -> str:
+        return f"<wardian.Global: {'mut ' * self.type.mutable}{self.type.value} = {self.value!r}>"
+
+
+@final
+class Exports(Mapping[str, Any]):
+    """An instance's exports: ``exports.name`` or ``exports["name"]``; a mapping in the module's order."""
+
+    def __init__(self, instance: InstanceData) -> None:
+        decl = instance.module
+        self.__entries = {e.name: e for e in decl.exports}
+        self.__made: dict[str, Any] = {}
+        self.__instance = instance
+
+    def __getitem__(self, name: str) -> Any:
+        made = self.__made.get(name)
+        if made is None:
+            entry = self.__entries[name]
+            made = self.__made[name] = _HANDLES[entry.kind](self.__instance, entry.index)
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            known = ", ".join(printable(n) for n in list(self.__entries)[:20])
+            raise AttributeError(f"no export {name!r}; there are: {known}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__entries)
+
+    def __len__(self) -> int:
+        return len(self.__entries)
+
+    def __dir__(self) -> list[str]:
+        return [*self.__entries, *super().__dir__()]
+
+    def __repr__(self) -> str:
+        return f"<wardian exports: {', '.join(printable(n) for n in self.__entries)}>"
+
+
+def _wrap(kind: type[Any], data: Any) -> Any:
+    handle = kind.__new__(kind)
+    handle._instance = data
+    return handle
+
+
+_HANDLES: Final[dict[str, Callable[[InstanceData, int], Any]]] = {
+    "func": lambda instance, index: instance.func_at(index),
+    "memory": lambda instance, index: _wrap(Memory, instance.memories[index]),
+    "table": lambda instance, index: _wrap(Table, instance.tables[index]),
+    "global": lambda instance, index: _wrap(Global, instance.globals[index]),
+    "tag": lambda instance, index: cast(TagInstance, instance.tags[index]),
+}
+
+
+@final
+class Instance:
+    """A running copy of a module. Use :meth:`Module.instantiate <wardian.Module.instantiate>` to get one."""
+
+    def __init__(self, module: Module, data: InstanceData, engine: Engine) -> None:
+        self.module = module
+        self._data = data
+        self._engine = engine
+
+    @cached_property
+    def exports(self) -> Exports:
+        return Exports(self._data)
+
+    @property
+    def running(self) -> bool:
+        """Is some thread inside this instance's store now?"""
+        return self._data.store.root().running()
+
+    def interrupt(self) -> bool:
+        """Stop what runs in this instance's store, from any other thread: the caller there gets :class:`Interrupted`.
+
+        ``False`` if nothing was running. Returns once the guest is stopping; a host function that never returns cannot be
+        stopped.
+        """
+        store = self._data.store.root()
+        if not store.stop(TrapCode.INTERRUPT):
+            return False
+        pause = threading.Event()
+        while store.block[STORE.at["interrupt"]] and store.stop(TrapCode.INTERRUPT):
+            pause.wait(0.001)
+        return True
+
+    @contextmanager
+    def deadline(self, seconds: float) -> Iterator[None]:
+        """Within this block, guest code of this store may run for ``seconds`` of wall time, then it traps.
+
+        The trap is :class:`Interrupted` with code ``"timeout"``. Costs the guest nothing while it runs.
+        """
+        watchdog = self._engine.watchdog
+        armed = watchdog.arm(self._data.store, seconds)
+        try:
+            yield
+        finally:
+            watchdog.disarm(armed)
+
+    def __repr__(self) -> str:
+        return f"<wardian.Instance of {self.module!r}>"
+
+
+def instantiate(module: Module, imports: Mapping[str, Mapping[str, object]], limits: Limits) -> Instance:
+    """Behind :meth:`wardian.Module.instantiate`."""
+    from wardian.api.link import Linker
+
+    code = module.code()
+    process = module.engine.process
+    process.watch_python_signals()
+    linker = Linker(code, imports)
+    store: Store | None = None
+    for joined in linker.stores:
+        store = joined.root() if store is None else store.join(joined)
+    if store is None:
+        store = Store(process, limits)
+    data = runtime.instantiate(code, store, linker.finish(store), limits)
+    instance = Instance(module, data, module.engine)
+    start = module.decl.start
+    if start is not None:
+        data.func_at(start)()
+    return instance
+

@@ -1,0 +1,149 @@
+"""Spec "Imports": from Python's dict of dicts to the external values a module asks for, checked by type.
+
+Invariant: either every import is matched, or one :class:`LinkError` tells of all that are missing and of the first that
+does not fit; nothing has been changed then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, final
+
+from wardian.api.code import ModuleCode
+from wardian.api.handles import Global, Memory, Table
+from wardian.errors import LinkError, printable
+from wardian.runtime import values
+from wardian.runtime.cells import GlobalInstance
+from wardian.runtime.function import FuncInstance, HostFunc
+from wardian.runtime.instantiate import Extern
+from wardian.runtime.memory import MemoryInstance
+from wardian.runtime.store import Store
+from wardian.runtime.table import TableInstance
+from wardian.syntax.module import ExternType, Import, Kind
+from wardian.syntax.types import GlobalType, MemoryType, NumType, TableType
+from wardian.valid.types import link_matches_global, link_matches_heap, link_matches_table, matches_memory
+
+_MISSING: Final = object()
+
+
+@final
+class Linker:
+    """Resolves the imports of one instantiation. Host functions are made last, in the store that results."""
+
+    def __init__(self, code: ModuleCode, imports: Mapping[str, Mapping[str, object]]) -> None:
+        self.code = code
+        self.module = code.ctx.module
+        self.types = code.ctx.types
+        self.values = [(i, _find(imports, i)) for i in self.module.imports]
+        missing = [i for i, value in self.values if value is _MISSING]
+        if missing:
+            raise LinkError(self._missing(missing))
+        self.stores: list[Store] = []
+        self.externs: list[Extern | Callable[..., object]] = []
+        for i, value in self.values:
+            self.externs.append(_MATCH[i.kind](self, i, value))
+
+    def _missing(self, missing: list[Import]) -> str:
+        lines = [f"  {_label(i)}: {i.kind} {self._type_text(i.type)}" for i in missing[:50]]
+        more = [f"  ... {len(missing) - 50} more"] if len(missing) > 50 else []
+        plural = "s" * (len(missing) != 1)
+        return "\n".join([f"unknown import: {len(missing)} import{plural} missing:", *lines, *more])
+
+    def _type_text(self, type: ExternType) -> str:
+        return str(self.types.expand(type)) if isinstance(type, int) else str(type)
+
+    def wrong(self, i: Import, found: str) -> LinkError:
+        return LinkError(f"incompatible import type: {_label(i)} must be a {i.kind} {self._type_text(i.type)}, not {found}")
+
+    def finish(self, store: Store) -> list[Extern]:
+        """The external values, with a host function in ``store`` for every callable."""
+        out: list[Extern] = []
+        for (i, _), extern in zip(self.values, self.externs, strict=True):
+            if callable(extern):
+                assert isinstance(i.type, int)
+                type_id = self.code.type_ids[8 * i.type]
+                host = HostFunc(store, extern, i.type, self.types, type_id, _label(i), self.code.glue(i.type))
+                out.append(host.instance)
+            else:
+                out.append(extern)
+        return out
+
+    # -- one kind each -------------------------------------------------------------------------------------------------
+
+    def func(self, i: Import, value: Any) -> Extern | Callable[..., object]:
+        native = self.code.engine.process.types
+        if not isinstance(value, native.Func):
+            if not callable(value):
+                raise self.wrong(i, values.kind_of(value))
+            return value  # type: ignore[no-any-return]
+        func: FuncInstance = native.instance_of(value)
+        assert isinstance(i.type, int)
+        if not link_matches_heap(func.type_index, func.types, i.type, self.types):
+            raise self.wrong(i, f"{func.type}")
+        self.stores.append(func.store)
+        return func
+
+    def table(self, i: Import, value: Any) -> Extern:
+        if not isinstance(value, Table):
+            raise self.wrong(i, values.kind_of(value))
+        table: TableInstance = value._instance
+        assert isinstance(i.type, TableType)
+        if not link_matches_table(table.type, table.types, i.type, self.types):
+            raise self.wrong(i, str(table.type))
+        self.stores += [k for k in table.keep if isinstance(k, Store)]
+        return table
+
+    def memory(self, i: Import, value: Any) -> Extern:
+        if not isinstance(value, Memory):
+            raise self.wrong(i, values.kind_of(value))
+        memory: MemoryInstance = value._instance
+        assert isinstance(i.type, MemoryType)
+        if not matches_memory(memory.type, i.type):
+            raise self.wrong(i, str(memory.type))
+        return memory
+
+    def global_(self, i: Import, value: Any) -> Extern:
+        wanted = i.type
+        assert isinstance(wanted, GlobalType)
+        if not isinstance(value, Global):
+            if wanted.mutable or not isinstance(wanted.value, NumType) or not isinstance(value, int | float):
+                raise self.wrong(i, values.kind_of(value))
+            made = GlobalInstance(wanted, self.types)
+            try:
+                made.word = values.to_word(value, wanted.value, self.types, None, _label(i))
+            except (TypeError, OverflowError) as error:
+                raise self.wrong(i, repr(value)) from error
+            return made
+        cell: GlobalInstance = value._instance
+        if not link_matches_global(cell.type, cell.types, wanted, self.types):
+            raise self.wrong(i, str(cell.type))
+        self.stores += [k for k in cell.keep if isinstance(k, Store)]
+        return cell
+
+    def tag(self, i: Import, value: Any) -> Extern:
+        raise self.wrong(i, values.kind_of(value))
+
+
+_MATCH: Final[Mapping[Kind, Callable[[Linker, Import, Any], Any]]] = MappingProxyType(
+    {
+        "func": Linker.func,
+        "table": Linker.table,
+        "memory": Linker.memory,
+        "global": Linker.global_,
+        "tag": Linker.tag,
+    }
+)
+
+
+def _find(imports: Mapping[str, Mapping[str, object]], i: Import) -> object:
+    space = imports.get(i.module, _MISSING)
+    if space is _MISSING:
+        return _MISSING
+    if not isinstance(space, Mapping):
+        raise TypeError(f"imports[{i.module!r}] must be a mapping of names to values, not {values.kind_of(space)}")
+    return space.get(i.name, _MISSING)
+
+
+def _label(i: Import) -> str:
+    return f"{printable(i.module)}.{printable(i.name)}"

@@ -1,0 +1,134 @@
+"""A module: decoded, validated, compiled lazily, and the start of every instance."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, final
+
+from wardian.api.engine import Engine, default_engine
+from wardian.binary.custom import names
+from wardian.binary.decode import decode
+from wardian.errors import InvalidError
+from wardian.limits import Limits
+from wardian.syntax.module import ExternType, Kind
+from wardian.syntax.module import Module as ModuleDecl
+from wardian.syntax.types import FuncType, GlobalType, MemoryType, TableType
+from wardian.valid.driver import check_structure, validate_bodies
+from wardian.valid.module import validate_module
+
+if TYPE_CHECKING:
+    from wardian.api.code import ModuleCode
+    from wardian.api.handles import Instance
+
+
+class ImportType(NamedTuple):
+    """What a module asks for. ``type`` of a function or tag is its ``FuncType``."""
+
+    module: str
+    name: str
+    kind: Kind
+    type: FuncType | TableType | MemoryType | GlobalType
+
+
+class ExportType(NamedTuple):
+    """What a module gives."""
+
+    name: str
+    kind: Kind
+    type: FuncType | TableType | MemoryType | GlobalType
+
+
+@final
+class Module:
+    """A WebAssembly module from its binary form.
+
+    Function bodies are validated now (or, with ``Config(lazy=True)``, each before its first compilation) and compiled when
+    first called. May be instantiated any number of times, on any thread.
+    """
+
+    def __init__(self, source: bytes | bytearray | memoryview, engine: Engine | None = None) -> None:
+        """Raises :class:`MalformedError`, :class:`InvalidError`, :class:`LimitExceeded`, :class:`FeatureDisabled`."""
+        if isinstance(source, str):
+            raise TypeError("source must be bytes; for a path use Module.from_file(path)")
+        self.engine = engine or default_engine()
+        config = self.engine.config
+        self.decl: ModuleDecl = decode(bytes(source), config.features, config.limits)
+        try:
+            self._ctx = validate_module(self.decl, config.features, config.limits)
+        except InvalidError:
+            check_structure(self.decl, config.features, config.limits)
+            raise
+        if not config.lazy:
+            validate_bodies(self._ctx)
+        self._code: ModuleCode | None = None
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], engine: Engine | None = None) -> Module:
+        """Read and check the module at ``path``. Raises also ``OSError``."""
+        return cls(Path(path).read_bytes(), engine)
+
+    @property
+    def name(self) -> str | None:
+        """The module's own name, from its name section."""
+        return names(self.decl).module()
+
+    @property
+    def imports(self) -> tuple[ImportType, ...]:
+        return tuple(ImportType(i.module, i.name, i.kind, self._describe(i.kind, i.type)) for i in self.decl.imports)
+
+    @property
+    def exports(self) -> tuple[ExportType, ...]:
+        ctx = self._ctx
+        spaces: dict[Kind, list[ExternType]] = {
+            "func": list(ctx.func_types),
+            "table": list(ctx.tables),
+            "memory": list(ctx.memories),
+            "global": list(ctx.globals),
+            "tag": list(self.decl.tag_types()),
+        }
+        return tuple(ExportType(e.name, e.kind, self._describe(e.kind, spaces[e.kind][e.index])) for e in self.decl.exports)
+
+    def _describe(self, kind: Kind, type: ExternType) -> FuncType | TableType | MemoryType | GlobalType:
+        if isinstance(type, TableType | MemoryType | GlobalType):
+            return type
+        index = type if isinstance(type, int) else type.type
+        comp = self._ctx.types.expand(index)
+        assert isinstance(comp, FuncType)
+        return comp
+
+    def code(self) -> ModuleCode:
+        """This module's machine code, shared by its instances (internal)."""
+        if self._code is None:
+            from wardian.api.code import ModuleCode
+
+            self._code = ModuleCode(self.engine, self._ctx, self.name)
+        return self._code
+
+    def compile(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Compile every function now and fill the cache; ``progress(done, total)`` is called now and then.
+
+        Raises :class:`InvalidError` or :class:`MalformedError` for a body that was not yet validated,
+        :class:`FeatureDisabled` for code this version cannot compile.
+        """
+        self.code().compile_all(progress)
+
+    def instantiate(
+        self, imports: Mapping[str, Mapping[str, object]] | None = None, *, limits: Limits | None = None
+    ) -> Instance:
+        """A new instance with ``imports`` (``{module: {name: value}}``); its start function has run.
+
+        A function import takes any Python callable or a :class:`Func` of another instance; memories, tables and globals take
+        those of other instances or free-standing ones; an immutable number global also takes a number. ``limits``
+        replaces the engine's for this instance (memory, tables, stack).
+
+        Raises :class:`LinkError` naming everything that is missing or does not fit, :class:`Trap`,
+        :class:`LimitExceeded`, and what a host function called by the start function raises.
+        """
+        from wardian.api.handles import instantiate
+
+        return instantiate(self, imports or {}, limits or self.engine.config.limits)
+
+    def __repr__(self) -> str:
+        return f"<wardian.Module {self.name or ''}: {len(self.decl.imports)} imports, {len(self.decl.exports)} exports>"

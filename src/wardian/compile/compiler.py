@@ -1,0 +1,179 @@
+"""The compiler as the rest of the engine sees it: glue images and functions, from the cache or from LLVM.
+
+Invariant: LLVM is loaded on the first miss, never before; asking twice gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar, final
+
+from wardian.compile.artifact import Functions, decode_images, encode_images
+from wardian.compile.cache import Cache
+from wardian.compile.fingerprint import build_id, key
+from wardian.compile.link import Image
+from wardian.vm.abi import function_symbol
+from wardian.vm.builtins import STUBS
+
+if TYPE_CHECKING:
+    from wardian.compile.llvm import Backend
+    from wardian.compile.options import CodeOptions
+    from wardian.valid.context import ModuleContext
+
+_STACK: Final = 64 << 20
+"""Stack of the compiler thread: LLVM's passes recurse."""
+
+T = TypeVar("T")
+
+
+@final
+class Compiler:
+    """One per engine. Thread-safe. ``cache`` may be ``None``."""
+
+    def __init__(self, cache: Cache | None) -> None:
+        self.cache = cache
+        self._backend: Backend | None = None
+        self._lock = threading.Lock()
+        self._build: bytes | None = None
+        self._glue: dict[str, Image] | None = None
+        self._glue_changed = False
+
+    @property
+    def build(self) -> bytes:
+        if self._build is None:
+            self._build = build_id()
+        return self._build
+
+    def backend(self) -> Backend:
+        with self._lock:
+            if self._backend is None:
+                from wardian.compile.llvm import Backend
+
+                self._backend = Backend()
+            return self._backend
+
+    # -- glue ----------------------------------------------------------------------------------------------------------
+
+    def _image(self, name: str, text: Callable[[str], str]) -> Image:
+        with self._lock:
+            if self._glue is None:
+                payload = self.cache.load(self._glue_key()) if self.cache else None
+                self._glue = decode_images(payload) if payload else {}
+            found = self._glue.get(name)
+        if found is None:
+            from wardian.compile.link import flatten
+
+            backend = self.backend()
+            found = flatten(backend.object(text(backend.preamble()), "O2"))
+            with self._lock:
+                self._glue[name] = found
+                self._glue_changed = True
+        return found
+
+    def _glue_key(self) -> str:
+        return "glue-" + key(self.build)
+
+    def core(self) -> Image:
+        """The core image (:func:`wardian.compile.glue.core_text`)."""
+
+        def text(preamble: str) -> str:
+            from wardian.compile.glue import core_text
+            from wardian.vm.platform import MACHINES
+
+            return core_text(MACHINES[platform.machine()], preamble)
+
+        return self._image("core", text)
+
+    def stubs(self, chunk: int) -> Image:
+        """Lazy stubs of functions ``chunk * STUBS`` and following."""
+
+        def text(preamble: str) -> str:
+            from wardian.compile.glue import stubs_text
+            from wardian.vm.platform import MACHINES
+
+            return stubs_text(MACHINES[platform.machine()], preamble, chunk * STUBS)
+
+        return self._image(f"stubs {chunk}", text)
+
+    def signature(self, code: str) -> Image:
+        """Entry and host glue of a signature code."""
+
+        def text(preamble: str) -> str:
+            from wardian.compile.glue import signature_text
+
+            return signature_text(code, preamble)
+
+        return self._image(f"signature {code}", text)
+
+    def flush(self) -> None:
+        """Write new glue to the cache."""
+        with self._lock:
+            if not self._glue_changed or self.cache is None or self._glue is None:
+                return
+            payload = self.cache.load(self._glue_key())
+            self._glue = {**(decode_images(payload) if payload else {}), **self._glue}
+            self.cache.store(self._glue_key(), encode_images(self._glue))
+            self._glue_changed = False
+
+    # -- functions -----------------------------------------------------------------------------------------------------
+
+    def functions_key(self, module_hash: bytes, options: CodeOptions, features: Sequence[str]) -> str:
+        return key(self.build, module_hash, options.opt, options.checks, ",".join(features))
+
+    def load_functions(self, cache_key: str) -> Functions | None:
+        payload = self.cache.load(cache_key) if self.cache else None
+        return Functions.decode(payload) if payload else None
+
+    def store_functions(self, cache_key: str, new: Sequence[tuple[int, bytes, int]]) -> None:
+        """Add functions to what the cache has under the key by now."""
+        if self.cache is not None and new:
+            self.cache.store(cache_key, Functions.join(self.load_functions(cache_key), new).encode())
+
+    def compile(self, ctx: ModuleContext, options: CodeOptions, indices: Sequence[int]) -> list[tuple[int, bytes, int]]:
+        """Validate and compile defined functions: ``(index, code, entry offset)`` each.
+
+        Raises :class:`InvalidError`, :class:`MalformedError`, :class:`FeatureDisabled`, :class:`LimitExceeded`.
+        """
+        from wardian.compile.function import ModuleFacts
+        from wardian.compile.link import flatten
+        from wardian.compile.lowering import module_text
+
+        backend = self.backend()
+        facts = ModuleFacts(ctx.module, options)
+        out = []
+        for index in indices:
+            text = module_text(facts, ctx, [index], ctx.limits, backend.preamble())
+            image = flatten(backend.object(text, options.opt))
+            assert not image.data, "guest code has no data"
+            out.append((index, image.code, image.offset(function_symbol(index))))
+        return out
+
+
+def with_deep_stack(work: Callable[[], T]) -> T:
+    """Run ``work`` on a thread with a large stack and wait; what it raises is raised here."""
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            outcome.append(work())
+        except BaseException as error:
+            failure.append(error)
+
+    with _STACK_SIZE:
+        before = threading.stack_size(_STACK)
+        try:
+            thread = threading.Thread(target=run, name="wardian-compile", daemon=True)
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    thread.join()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+_STACK_SIZE: Final = threading.Lock()
+"""``threading.stack_size`` is one setting for the process."""

@@ -1,0 +1,434 @@
+"""Lowering one validated body to one LLVM function (spec chapter "Execution / Instructions", as code).
+
+Invariant: the only way in is :meth:`Lowering.step`, which :mod:`wardian.valid.driver` calls after the validator took the
+same instruction, so what was not validated is never lowered. Traps are exact: nothing observable moves across one.
+
+The operand stack holds SSA values; locals are slots of the frame (LLVM promotes them); structured control becomes
+basic blocks whose parameters are phis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, final
+
+from wardian.compile import emit
+from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, Emitter, Value, const, phi_text
+from wardian.compile.options import CodeOptions
+from wardian.syntax.families import Family
+from wardian.syntax.instructions import Row
+from wardian.syntax.module import Module
+from wardian.syntax.types import FuncType, MemoryType, NumType, TableType, ValType
+from wardian.vm import abi, builtins
+from wardian.vm.layout import FUNCREF, HEADER, STORE, InstanceLayout
+from wardian.vm.traps import TrapCode
+
+CTX: Final = ("%ctx", "ptr")
+RET: Final = ("%ret", "ptr")
+
+SMALL_FRAME: Final = 8192
+"""Bytes of native frame a leaf may use, or a prologue may touch, without looking at the stack limit first; well below
+the headroom that :mod:`wardian.runtime` keeps."""
+
+BYTES_PER_INSTRUCTION: Final = 16
+"""Upper estimate of spill space per instruction, for choosing who checks the stack limit before the frame exists."""
+
+
+@final
+class ModuleFacts:
+    """What lowering asks about the module, flattened once per module."""
+
+    __slots__ = ("globals", "layout", "memories", "module", "options", "tables", "types")
+
+    def __init__(self, module: Module, options: CodeOptions) -> None:
+        self.module = module
+        self.options = options
+        self.types = module.types
+        self.layout = InstanceLayout.of(module)
+        self.memories: list[MemoryType] = module.memory_types()
+        self.tables: list[TableType] = module.table_types()
+        self.globals = module.global_types()
+
+    def func_type(self, type_index: int) -> FuncType:
+        comp = self.types[type_index].comp
+        assert isinstance(comp, FuncType)
+        return comp
+
+    def llvm(self, type: ValType) -> str:
+        return abi.llvm_type(type, self.types)
+
+
+@final
+class Frame:
+    """A control frame. ``kind`` ``"dead"``: opened in unreachable code, emits nothing."""
+
+    __slots__ = ("else_label", "header", "height", "incoming", "kind", "label", "params", "results", "saved")
+
+    def __init__(self, kind: str, label: str, params: list[str], results: list[str], height: int) -> None:
+        self.kind = kind
+        self.label = label
+        self.params = params
+        self.results = results
+        self.height = height
+        self.incoming: list[list[tuple[str, str]]] = [[] for _ in (params if kind == "loop" else results)]
+        self.else_label = ""
+        self.saved: list[Value] = []
+        self.header: tuple[int, list[str]] = (0, [])
+
+    def arity(self) -> int:
+        return len(self.incoming)
+
+
+Handler: TypeAlias = "Callable[[Lowering, Any, Any], None]"
+
+
+@final
+class Lowering:
+    """Builds the text of one function. Give instructions through :meth:`step`; then :meth:`text` is the function."""
+
+    __slots__ = (
+        "_bases",
+        "_builtins",
+        "_handlers",
+        "_ret_buffer",
+        "_ret_slots",
+        "_traps",
+        "b",
+        "calls",
+        "count",
+        "facts",
+        "frames",
+        "index",
+        "local_types",
+        "locals",
+        "stack",
+        "type",
+    )
+
+    def __init__(self, facts: ModuleFacts, index: int, locals: list[tuple[int, ValType]], handlers: Handlers) -> None:
+        """``index`` in the defined functions; ``locals`` are the declared runs, without parameters."""
+        self.facts = facts
+        self.index = index
+        self.type = facts.func_type(facts.module.funcs[index])
+        self.b = Emitter()
+        self.stack: list[Value] = []
+        self.frames: list[Frame] = []
+        self.count = 0
+        self.calls = False
+        self._handlers = handlers
+        self._bases: dict[int, Value] = {}
+        self._builtins: Value | None = None
+        self._ret_buffer: Value | None = None
+        self._ret_slots = 0
+        self._traps: dict[int, str] = {}
+        self.locals: list[Value] = []
+        self.local_types: list[str] = []
+        self._begin(locals)
+
+    def _begin(self, locals: list[tuple[int, ValType]]) -> None:
+        b = self.b
+        b.start("start")
+        for i, t in enumerate(self.type.params):
+            name = self.facts.llvm(t)
+            slot = b.local(name)
+            b.store((f"%p{i}", name), slot, "")
+            self.locals.append(slot)
+            self.local_types.append(name)
+        for count, t in locals:
+            name = self.facts.llvm(t)
+            zero = self.zero(t)
+            for _ in range(count):
+                slot = b.local(name)
+                b.store(zero, slot, "")
+                self.locals.append(slot)
+                self.local_types.append(name)
+        results = [self.facts.llvm(t) for t in self.type.results]
+        self.frames.append(Frame("function", "ret", [], results, 0))
+
+    def zero(self, t: ValType) -> Value:
+        """The default value of ``t``. A float's zero is fenced, see :meth:`fence`."""
+        name = self.facts.llvm(t)
+        if name in ("float", "double"):
+            return self.fence(emit.float_bits(0, name))
+        return ("null" if name == "ptr" else "zeroinitializer" if name[0] == "<" else "0"), name
+
+    def fence(self, x: Value) -> Value:
+        """``x``, opaque to LLVM's folding.
+
+        LLVM folds ``x*1``, ``x-0``, ``demote(promote(x))`` and the like to ``x`` without making a signalling NaN quiet, which
+        the spec requires of every arithmetic result. Fencing the neutral constants stops that, and nothing else.
+        """
+        return self.b.intrinsic(f"arithmetic.fence.{'f32' if x[1] == 'float' else 'f64'}", x[1], x)
+
+    # -- the stream --------------------------------------------------------------------------------------------------
+
+    def step(self, offset: int, row: Row, imm: object, reachable: bool) -> None:
+        """Lower one instruction the validator has just taken; ``reachable`` is its verdict from before."""
+        self.count += 1
+        if reachable:
+            self._handlers.live[row.index](self, row.family, imm)
+        else:
+            handler = self._handlers.dead.get(row.index)
+            if handler is not None:
+                handler(self, row.family, imm)
+
+    # -- operand stack -----------------------------------------------------------------------------------------------
+
+    def pop(self) -> Value:
+        """The top operand in its own type (an ``i1`` is made an ``i32``)."""
+        v = self.stack.pop()
+        return v if v[1] != "i1" else self.b.cast("zext", v, "i32")
+
+    def pop_raw(self) -> Value:
+        return self.stack.pop()
+
+    def pop_bool(self) -> Value:
+        """The top operand, an i32, as an ``i1``."""
+        v = self.stack.pop()
+        return v if v[1] == "i1" else self.b.icmp("ne", v, const(0, "i32"))
+
+    def push(self, v: Value) -> None:
+        self.stack.append(v)
+
+    def pop_n(self, n: int) -> list[Value]:
+        """The top ``n`` operands, deepest first."""
+        if not n:
+            return []
+        out = self.stack[-n:]
+        del self.stack[-n:]
+        return [v if v[1] != "i1" else self.b.cast("zext", v, "i32") for v in out]
+
+    def pop_address(self, is64: bool) -> Value:
+        """An index operand, zero-extended to 64 bits."""
+        v = self.pop()
+        return v if is64 else self.b.cast("zext", v, "i64")
+
+    def push_address(self, v: Value, is64: bool) -> None:
+        """A 64-bit size as the address type's integer."""
+        self.push(v if is64 else self.b.cast("trunc", v, "i32"))
+
+    # -- traps, builtins, context ------------------------------------------------------------------------------------
+
+    def trap(self, code: TrapCode) -> None:
+        """End the block with a trap."""
+        self.b.br(self._trap_label(code))
+
+    def trap_if(self, cond: Value, code: TrapCode) -> None:
+        """Go on only when ``cond`` (an ``i1``) is false."""
+        ok = self.b.label()
+        self.b.cond_br(cond, self._trap_label(code), ok, UNLIKELY)
+        self.b.start(ok)
+
+    def _trap_label(self, code: TrapCode) -> str:
+        label = self._traps.get(code)
+        if label is None:
+            label = self._traps[code] = f"trap{int(code)}"
+        return label
+
+    def builtins(self) -> Value:
+        if self._builtins is None:
+            self._builtins = self.b.entry_load(CTX, HEADER.at["builtins"], "ptr")
+        return self._builtins
+
+    def builtin(self, name: str, result: str, *args: Value) -> Value:
+        """Call the core function ``name`` with this function's context first."""
+        self.calls = True
+        f = self.b.load(self.b.offset(self.builtins(), builtins.SLOT[name]), "ptr", CONSTANT)
+        return self.b.call(result, f, [CTX, *args])
+
+    def memory_base(self, memory: int) -> Value:
+        base = self._bases.get(memory)
+        if base is None:
+            base = self.b.entry_load(CTX, self.facts.layout.memory_bases + 8 * memory, "ptr")
+            self._bases[memory] = base
+        return base
+
+    def pointer_at(self, offset: int) -> Value:
+        """The invariant pointer at ``offset`` of the context."""
+        return self.b.load(self.b.offset(CTX, offset), "ptr", CONSTANT)
+
+    def func_ref(self, index: int) -> Value:
+        """Pointer to the FUNCREF of function ``index`` of the whole index space."""
+        indirect, at = self.facts.layout.func_ref(index)
+        return self.pointer_at(at) if indirect else self.b.offset(CTX, at)
+
+    # -- calls -------------------------------------------------------------------------------------------------------
+
+    def call_ref(self, ref: Value, type: FuncType, context: Value, tail: bool) -> None:
+        """Call through a non-null FUNCREF of the right type, operands on the stack."""
+        code = self.b.load(self.b.offset(ref, FUNCREF.at["code"]), "ptr", HOSTDATA)
+        self.call_code(code, context, type, tail)
+
+    def call_code(self, code: Value, context: Value, type: FuncType, tail: bool) -> None:
+        self.calls = True
+        args = [context]
+        many = len(type.results) > abi.MAX_REGISTER_RESULTS
+        if many:
+            args.append(RET if tail else self._result_buffer(len(type.results)))
+        args += self.pop_n(len(type.params))
+        result = abi.result_type(type.results, self.facts.types)
+        if tail:
+            self.b.tail_call(result, code, args)
+            return
+        value = self.b.call(result, code, args, "tailcc ")
+        names = [self.facts.llvm(t) for t in type.results]
+        if many:
+            buffer = args[1]
+            self.stack += [
+                self.b.load(self.b.offset(buffer, abi.RESULT_SLOT * i), name, "") for i, name in enumerate(names)
+            ]
+        elif len(names) == 2:
+            self.stack += [self.b.extract(value, i, name) for i, name in enumerate(names)]
+        elif names:
+            self.stack.append(value)
+
+    def _result_buffer(self, slots: int) -> Value:
+        self._ret_slots = max(self._ret_slots, slots)
+        if self._ret_buffer is None:
+            self._ret_buffer = ("%results", "ptr")
+        return self._ret_buffer
+
+    # -- control -----------------------------------------------------------------------------------------------------
+
+    def block_type(self, imm: object) -> tuple[list[str], list[str]]:
+        if imm is None:
+            return [], []
+        if isinstance(imm, int):
+            t = self.facts.func_type(imm)
+            return [self.facts.llvm(p) for p in t.params], [self.facts.llvm(r) for r in t.results]
+        assert isinstance(imm, ValType.__args__)  # type: ignore[attr-defined]
+        return [], [self.facts.llvm(imm)]
+
+    def join(self, frame: Frame) -> None:
+        """Record the edge from here to ``frame``'s label with the operands on top; they stay on the stack."""
+        n = frame.arity()
+        if n:
+            values = self.pop_n(n)
+            self.stack += values
+            block = self.b.block
+            for incoming, v in zip(frame.incoming, values, strict=True):
+                incoming.append((v[0], block))
+
+    def jump(self, frame: Frame) -> None:
+        self.join(frame)
+        self.b.br(frame.label)
+
+    def target(self, label: int) -> Frame:
+        return self.frames[-1 - label]
+
+    def loop_header(self, frame: Frame) -> None:
+        """Start a loop: its phis are written by :meth:`close_loop`, when all back edges are known."""
+        self.jump(frame)
+        b = self.b
+        b.start(frame.label)
+        names = [b.name() for _ in frame.params]
+        frame.header = (len(b.lines), names)
+        b.lines.extend([""] * len(names))
+        del self.stack[len(self.stack) - len(names) :]
+        self.stack += list(zip(names, frame.params, strict=True))
+
+    def close_loop(self, frame: Frame) -> None:
+        at, names = frame.header
+        for i, name in enumerate(names):
+            self.b.lines[at + i] = phi_text(name, frame.params[i], frame.incoming[i])
+
+    def land(self, frame: Frame) -> None:
+        """Start ``frame``'s end label and push its results."""
+        del self.stack[frame.height :]
+        self.b.start(frame.label)
+        for t, incoming in zip(frame.results, frame.incoming, strict=True):
+            self.stack.append(self.b.phi(t, incoming) if incoming else ("poison", t))
+
+    def leave_function(self, frame: Frame) -> None:
+        """The function's last ``end``: every return arrives here."""
+        self.land(frame)
+        values, self.stack = self.stack, []
+        b = self.b
+        if len(values) > abi.MAX_REGISTER_RESULTS:
+            for i, v in enumerate(values):
+                b.store(v, b.offset(RET, abi.RESULT_SLOT * i), "")
+            b.ret(None)
+        elif len(values) == 2:
+            pair: Value = ("poison", abi.result_type(self.type.results, self.facts.types))
+            for i, v in enumerate(values):
+                pair = b.insert(pair, v, i)
+            b.ret(pair)
+        else:
+            b.ret(values[0] if values else None)
+
+    # -- the finished text -------------------------------------------------------------------------------------------
+
+    def text(self) -> str:
+        """The function (two, when the frame may be large), without declarations, which are ``b.declared``."""
+        b = self.b
+        for code, label in self._traps.items():
+            b.start(label)
+            trap = b.load(b.offset(self.builtins(), builtins.SLOT["trap"]), "ptr", CONSTANT)
+            b.lines.append(f" call void {trap[0]}(ptr %ctx, i32 {int(code)}) noreturn cold\n unreachable")
+        frame = BYTES_PER_INSTRUCTION * (self.count + len(self.locals) + self._ret_slots)
+        large = frame > SMALL_FRAME
+        result = abi.result_type(self.type.results, self.facts.types)
+        many = len(self.type.results) > abi.MAX_REGISTER_RESULTS
+        params = ["ptr %ctx"] + ["ptr %ret"] * many
+        params += [f"{self.facts.llvm(t)} %p{i}" for i, t in enumerate(self.type.params)]
+        name = abi.function_symbol(self.index)
+        out = [f"define tailcc {result} @{name}{'.body' if large else ''}({', '.join(params)}) #0 {{", "entry:"]
+        if self._ret_buffer is not None:
+            out.append(f" %results = alloca i8, i32 {abi.RESULT_SLOT * self._ret_slots}, align 16")
+        out += b.entry
+        if self.calls and not large:
+            out += stack_check(0)
+        out.append(" br label %start")
+        out += b.lines
+        out.append("}")
+        if large:
+            out += [f"define tailcc {result} @{name}({', '.join(params)}) #0 {{", "entry:", *stack_check(frame)]
+            call = f"musttail call tailcc {result} @{name}.body({', '.join(params)})"
+            out += [f" {call}\n ret void" if result == "void" else f" %r = {call}\n ret {result} %r", "}"]
+        return "\n".join(out)
+
+
+def stack_check(room: int) -> list[str]:
+    """Compare the stack pointer, less ``room``, with the store's limit; trap below it. Ends in a fresh block."""
+    lines = [
+        f" %sc.s = load ptr, ptr %ctx, align 8{CONSTANT}",
+        f" %sc.p = getelementptr i8, ptr %sc.s, i64 {STORE.at['stack_limit']}",
+        f" %sc.l = load i64, ptr %sc.p, align 8{HOSTDATA}",
+        " %sc.sp = call i64 @llvm.read_register.i64(metadata !7)",
+    ]
+    sp = "%sc.sp"
+    if room:
+        lines.append(f" %sc.a = call i64 @llvm.usub.sat.i64(i64 %sc.sp, i64 {room})")
+        sp = "%sc.a"
+    return [
+        *lines,
+        f" %sc.c = icmp ult i64 {sp}, %sc.l",
+        f" br i1 %sc.c, label %sc.trap, label %sc.ok{UNLIKELY}",
+        "sc.trap:",
+        f" %sc.bp = getelementptr i8, ptr %ctx, i64 {HEADER.at['builtins']}",
+        " %sc.b = load ptr, ptr %sc.bp, align 8",
+        f" %sc.tp = getelementptr i8, ptr %sc.b, i64 {builtins.SLOT['trap']}",
+        " %sc.t = load ptr, ptr %sc.tp, align 8",
+        f" call void %sc.t(ptr %ctx, i32 {int(TrapCode.STACK_EXHAUSTED)}) noreturn cold",
+        " unreachable",
+        "sc.ok:",
+    ]
+
+
+STACK_DECLARATIONS: Final = (
+    "declare i64 @llvm.read_register.i64(metadata)",
+    "declare i64 @llvm.usub.sat.i64(i64, i64)",
+)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Handlers:
+    """Lowering by row index: ``live`` for reachable code; ``dead`` for the few that keep the nesting in dead code."""
+
+    live: tuple[Handler, ...]
+    dead: Mapping[int, Handler]
+
+
+FamilyTable: TypeAlias = "Mapping[type[Family], Handler]"

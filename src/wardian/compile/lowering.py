@@ -1,0 +1,66 @@
+"""From defined functions to LLVM text: joins the family tables and drives validation and lowering together.
+
+Invariant: a body is lowered only by :func:`wardian.valid.driver.validate_body`, instruction by instruction behind the
+validator. Every family of the instruction table has a lowering here or is listed in :data:`NOT_YET` with its feature.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from wardian.binary.body import locals_of
+from wardian.compile import control, memory, numeric
+from wardian.compile.emit import METADATA
+from wardian.compile.function import STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
+from wardian.errors import FeatureDisabled
+from wardian.limits import Limits
+from wardian.syntax.instructions import ROWS, Row
+from wardian.valid.driver import validate_body
+from wardian.valid.module import ModuleContext
+
+_TABLES: Final = (control.LIVE, numeric.LIVE, memory.LIVE)
+
+
+@functools.cache
+def handlers() -> Handlers:
+    """The family tables flattened to row indices."""
+    table = {family: handler for part in _TABLES for family, handler in part.items()}
+    live = tuple(table[type(row.family)] if lowered(row) else _refuse(row) for row in ROWS)
+    dead = {row.index: control.DEAD[type(row.family)] for row in ROWS if type(row.family) in control.DEAD}
+    return Handlers(live, dead)
+
+
+def lowered(row: Row) -> bool:
+    """Can this engine compile ``row``? Rows that touch v128 need the vector lowering."""
+    known = any(type(row.family) in part for part in _TABLES)
+    return known and row.feature not in ("simd", "relaxed_simd", "gc", "exceptions", "threads")
+
+
+def _refuse(row: Row) -> Handler:
+    def refuse(lo: Lowering, family: Any, imm: Any) -> NoReturn:
+        name = row.feature.replace("_", "-")
+        raise FeatureDisabled(row.feature, f"{row.name}: this version validates but does not compile {name} code")
+
+    return refuse
+
+
+def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, limits: Limits) -> tuple[str, set[str]]:
+    """LLVM text of defined function ``index`` and its declarations; validates it on the way."""
+    start, end = facts.module.bodies[index]
+    runs, _ = locals_of(facts.module.source, start, end, limits)
+    lo = Lowering(facts, index, runs, handlers())
+    validate_body(ctx, index, lo)
+    return lo.text(), lo.b.declared
+
+
+def module_text(facts: ModuleFacts, ctx: ModuleContext, indices: Sequence[int], limits: Limits, preamble: str) -> str:
+    """One LLVM module with the functions ``indices``; ``preamble`` holds target lines and attribute group #0."""
+    declared = set(STACK_DECLARATIONS)
+    parts = []
+    for index in indices:
+        text, needs = function_text(facts, ctx, index, limits)
+        parts.append(text)
+        declared |= needs
+    return "\n".join([preamble, *sorted(declared), *parts, METADATA])

@@ -1,0 +1,188 @@
+"""Lowering of memory and table instructions; every address comes from :mod:`wardian.compile.bounds`."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+from wardian.compile import bounds
+from wardian.compile.emit import GUEST, HOSTDATA, Value, const
+from wardian.compile.function import CTX, FamilyTable, Lowering
+from wardian.compile.numeric import LLVM
+from wardian.syntax import families as f
+from wardian.vm.layout import SEGMENT
+from wardian.vm.traps import TrapCode
+
+_OOB: Final = TrapCode.MEMORY_OUT_OF_BOUNDS
+_TABLE: Final = TrapCode.TABLE_OUT_OF_BOUNDS
+
+
+def load(lo: Lowering, fam: f.Load, imm: tuple[int, int, int]) -> None:
+    _, offset, memory = imm
+    index = lo.pop_address(lo.facts.memories[memory].limits.is64)
+    pointer, volatile = bounds.address(lo, memory, index, offset, fam.size)
+    full = LLVM[fam.type]
+    narrow = fam.size != fam.type.size
+    value = lo.b.load(pointer, f"i{fam.size * 8}" if narrow else full, GUEST, volatile=volatile, align=1)
+    lo.push(lo.b.cast("sext" if fam.signed else "zext", value, full) if narrow else value)
+
+
+def store(lo: Lowering, fam: f.Store, imm: tuple[int, int, int]) -> None:
+    _, offset, memory = imm
+    value = lo.pop()
+    index = lo.pop_address(lo.facts.memories[memory].limits.is64)
+    pointer, volatile = bounds.address(lo, memory, index, offset, fam.size)
+    if fam.size != fam.type.size:
+        value = lo.b.cast("trunc", value, f"i{fam.size * 8}")
+    lo.b.store(value, pointer, GUEST, volatile=volatile, align=1)
+
+
+def memory_size(lo: Lowering, fam: f.MemorySize, imm: int) -> None:
+    type_ = lo.facts.memories[imm]
+    pages = lo.b.binary("lshr", bounds.length(lo, imm), const(type_.page_size_log2, "i64"))
+    lo.push_address(pages, type_.limits.is64)
+
+
+def memory_grow(lo: Lowering, fam: f.MemoryGrow, imm: int) -> None:
+    is64 = lo.facts.memories[imm].limits.is64
+    delta = lo.pop_address(is64)
+    lo.push_address(lo.builtin("memory_grow", "i64", const(imm, "i64"), delta), is64)
+
+
+def memory_fill(lo: Lowering, fam: f.MemoryFill, imm: int) -> None:
+    is64 = lo.facts.memories[imm].limits.is64
+    count, value, start = lo.pop_address(is64), lo.pop(), lo.pop_address(is64)
+    bounds.check_range(lo, start, count, bounds.length(lo, imm), _OOB)
+    lo.builtin("memory_fill", "void", bounds.pointer(lo, imm, start), value, count)
+
+
+def memory_copy(lo: Lowering, fam: f.MemoryCopy, imm: tuple[int, int]) -> None:
+    dst, src = imm
+    dst64, src64 = lo.facts.memories[dst].limits.is64, lo.facts.memories[src].limits.is64
+    count = lo.pop_address(dst64 and src64)
+    source, target = lo.pop_address(src64), lo.pop_address(dst64)
+    bounds.check_range(lo, target, count, bounds.length(lo, dst), _OOB)
+    bounds.check_range(lo, source, count, bounds.length(lo, src), _OOB)
+    lo.builtin("memory_copy", "void", bounds.pointer(lo, dst, target), bounds.pointer(lo, src, source), count)
+
+
+def _segment(lo: Lowering, at: int) -> tuple[Value, Value]:
+    """``(base, length)`` of the segment whose SEGMENT is at ``at`` of the context."""
+    b = lo.b
+    base = b.load(b.offset(CTX, at), "ptr", HOSTDATA)
+    return base, b.load(b.offset(CTX, at + SEGMENT.at["length"]), "i64", HOSTDATA)
+
+
+def memory_init(lo: Lowering, fam: f.MemoryInit, imm: tuple[int, int]) -> None:
+    data, memory = imm
+    count, source = lo.pop_address(False), lo.pop_address(False)
+    target = lo.pop_address(lo.facts.memories[memory].limits.is64)
+    base, size = _segment(lo, lo.facts.layout.datas + SEGMENT.size * data)
+    bounds.check_range(lo, target, count, bounds.length(lo, memory), _OOB)
+    bounds.check_range(lo, source, count, size, _OOB)
+    lo.builtin("memory_copy", "void", bounds.pointer(lo, memory, target), lo.b.index(base, source), count)
+
+
+def data_drop(lo: Lowering, fam: f.DataDrop, imm: int) -> None:
+    _drop(lo, lo.facts.layout.datas + SEGMENT.size * imm)
+
+
+def elem_drop(lo: Lowering, fam: f.ElemDrop, imm: int) -> None:
+    _drop(lo, lo.facts.layout.elems + SEGMENT.size * imm)
+
+
+def _drop(lo: Lowering, at: int) -> None:
+    lo.b.store(const(0, "i64"), lo.b.offset(CTX, at + SEGMENT.at["length"]), HOSTDATA)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+def _is64(lo: Lowering, table: int) -> bool:
+    return lo.facts.tables[table].limits.is64
+
+
+def table_get(lo: Lowering, fam: f.TableGet, imm: int) -> None:
+    slot = bounds.table_slot(lo, imm, lo.pop_address(_is64(lo, imm)), _TABLE)
+    lo.push(lo.b.load(slot, lo.facts.llvm(lo.facts.tables[imm].element), HOSTDATA))
+
+
+def table_set(lo: Lowering, fam: f.TableSet, imm: int) -> None:
+    value = lo.pop()
+    slot = bounds.table_slot(lo, imm, lo.pop_address(_is64(lo, imm)), _TABLE)
+    lo.b.store(value, slot, HOSTDATA)
+
+
+def table_size(lo: Lowering, fam: f.TableSize, imm: int) -> None:
+    lo.push_address(bounds.table_length(lo, imm)[1], _is64(lo, imm))
+
+
+def _as_word(lo: Lowering, value: Value) -> Value:
+    return lo.b.cast("ptrtoint", value, "i64") if value[1] == "ptr" else value
+
+
+def table_grow(lo: Lowering, fam: f.TableGrow, imm: int) -> None:
+    is64 = _is64(lo, imm)
+    delta = lo.pop_address(is64)
+    value = _as_word(lo, lo.pop())
+    lo.push_address(lo.builtin("table_grow", "i64", const(imm, "i64"), delta, value), is64)
+
+
+def table_fill(lo: Lowering, fam: f.TableFill, imm: int) -> None:
+    is64 = _is64(lo, imm)
+    count, value, start = lo.pop_address(is64), _as_word(lo, lo.pop()), lo.pop_address(is64)
+    definition, size = bounds.table_length(lo, imm)
+    bounds.check_range(lo, start, count, size, _TABLE)
+    target = lo.b.index(lo.b.load(definition, "ptr", HOSTDATA), start, "i64")
+    lo.builtin("table_fill", "void", target, value, count)
+
+
+def table_copy(lo: Lowering, fam: f.TableCopy, imm: tuple[int, int]) -> None:
+    dst, src = imm
+    dst64, src64 = _is64(lo, dst), _is64(lo, src)
+    count = lo.pop_address(dst64 and src64)
+    source, target = lo.pop_address(src64), lo.pop_address(dst64)
+    dst_definition, dst_size = bounds.table_length(lo, dst)
+    src_definition, src_size = bounds.table_length(lo, src)
+    bounds.check_range(lo, target, count, dst_size, _TABLE)
+    bounds.check_range(lo, source, count, src_size, _TABLE)
+    b = lo.b
+    to = b.index(b.load(dst_definition, "ptr", HOSTDATA), target, "i64")
+    from_ = b.index(b.load(src_definition, "ptr", HOSTDATA), source, "i64")
+    lo.builtin("memory_copy", "void", to, from_, b.binary("shl", count, const(3, "i64")))
+
+
+def table_init(lo: Lowering, fam: f.TableInit, imm: tuple[int, int]) -> None:
+    elem, table = imm
+    count, source = lo.pop_address(False), lo.pop_address(False)
+    target = lo.pop_address(_is64(lo, table))
+    base, size = _segment(lo, lo.facts.layout.elems + SEGMENT.size * elem)
+    definition, length = bounds.table_length(lo, table)
+    bounds.check_range(lo, target, count, length, _TABLE)
+    bounds.check_range(lo, source, count, size, _TABLE)
+    b = lo.b
+    to = b.index(b.load(definition, "ptr", HOSTDATA), target, "i64")
+    from_ = b.index(base, source, "i64")
+    lo.builtin("memory_copy", "void", to, from_, b.binary("shl", count, const(3, "i64")))
+
+
+LIVE: Final[FamilyTable] = MappingProxyType(
+    {
+        f.Load: load,
+        f.Store: store,
+        f.MemorySize: memory_size,
+        f.MemoryGrow: memory_grow,
+        f.MemoryFill: memory_fill,
+        f.MemoryCopy: memory_copy,
+        f.MemoryInit: memory_init,
+        f.DataDrop: data_drop,
+        f.ElemDrop: elem_drop,
+        f.TableGet: table_get,
+        f.TableSet: table_set,
+        f.TableSize: table_size,
+        f.TableGrow: table_grow,
+        f.TableFill: table_fill,
+        f.TableCopy: table_copy,
+        f.TableInit: table_init,
+    }
+)

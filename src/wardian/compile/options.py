@@ -1,0 +1,15 @@
+"""What the user chooses about generated code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, final
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CodeOptions:
+    """Everything but the module that changes generated code; part of the cache key."""
+
+    opt: Literal["O0", "O2"] = "O2"
+    checks: Literal["guard", "explicit"] = "explicit"

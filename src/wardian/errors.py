@@ -1,0 +1,135 @@
+"""Every exception Wardian raises on purpose, in one tree of four kinds that are never mixed.
+
+* bad input   -> :class:`BadInput`: the module is malformed, invalid, or does not fit its imports;
+* guest fault -> :class:`Trap` (:class:`Exit` stands apart: leaving on purpose is no fault);
+* refusal     -> :class:`Refused`: the host said no (a limit, a capability, a feature switched off);
+* our bug     -> ``AssertionError``, which nothing here catches.
+
+This module imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import final
+
+
+class WardianError(Exception):
+    """Base of everything raised on purpose."""
+
+
+class BadInput(WardianError):
+    """The bytes or the imports given are at fault.
+
+    ``offset`` is the absolute byte offset in the module (``None`` when there is none) and ``function`` the index of
+    the function, in the module's index space, inside which it was found.
+    """
+
+    def __init__(self, message: str, *, offset: int | None = None, function: int | None = None) -> None:
+        self.message = message
+        self.offset = offset
+        self.function = function
+        place = "" if offset is None else f" at offset {offset:#x}"
+        if function is not None:
+            place += f" in function {function}"
+        super().__init__(message + place)
+
+
+@final
+class MalformedError(BadInput):
+    """The bytes are not a WebAssembly module (spec: "Binary Format")."""
+
+
+@final
+class InvalidError(BadInput):
+    """The module is well-formed but breaks a rule of the spec's chapter "Validation"."""
+
+
+@final
+class LinkError(BadInput):
+    """The imports given do not fit what the module asks for (spec: "Instantiation")."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One WebAssembly frame of a backtrace, innermost first.
+
+    ``name`` comes from the name section, or is an export's name, or ``None``; it is guest text, so printing goes
+    through :func:`printable`.
+    """
+
+    function: int
+    name: str | None
+    module: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{printable(self.module)}!" if self.module else ""
+        return f"{where}{printable(self.name)}" if self.name else f"{where}<function {self.function}>"
+
+
+class Trap(WardianError):
+    """The guest did something the spec defines as a trap, or was stopped.
+
+    ``code`` is one of the words of :data:`wardian.vm.traps.TRAPS`; ``frames`` the Wasm backtrace, innermost first.
+    """
+
+    def __init__(self, code: str, message: str, frames: tuple[Frame, ...] = ()) -> None:
+        self.code = code
+        self.message = message
+        self.frames = frames
+        super().__init__(message)
+
+    def __str__(self) -> str:
+        if not self.frames:
+            return self.message
+        shown = [f"  {i}: {frame}" for i, frame in enumerate(self.frames[:40])]
+        if len(self.frames) > 40:
+            shown.append(f"  ... {len(self.frames) - 40} more")
+        return "\n".join([self.message, "wasm backtrace:", *shown])
+
+
+@final
+class Interrupted(Trap):
+    """The guest was stopped from outside: ``code`` is ``"timeout"`` or ``"interrupt"``."""
+
+
+@final
+class Exit(WardianError):
+    """The guest asked to end with ``code`` (WASI ``proc_exit``); not a fault."""
+
+    def __init__(self, code: int) -> None:
+        self.code = code
+        super().__init__(f"exit status {code}")
+
+
+class Refused(WardianError):
+    """The host said no."""
+
+
+@final
+class LimitExceeded(Refused):
+    """A bound of :class:`wardian.limits.Limits` was reached; ``limit`` names the field."""
+
+    def __init__(self, limit: str, message: str) -> None:
+        self.limit = limit
+        super().__init__(message)
+
+
+@final
+class FeatureDisabled(Refused):
+    """The module needs a WebAssembly feature that is switched off; ``feature`` names the switch."""
+
+    def __init__(self, feature: str, message: str) -> None:
+        self.feature = feature
+        super().__init__(message)
+
+
+@final
+class StoreBusy(Refused):
+    """The instance is running on another thread right now."""
+
+
+def printable(text: str) -> str:
+    """Guest text made safe for a terminal or a log: every non-printable character becomes an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)

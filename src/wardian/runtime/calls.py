@@ -1,0 +1,109 @@
+"""What generated glue asks of Python: odd arguments, reference values, traps. Bound once per process.
+
+Invariant: these run with the GIL held, on the stack of the guest that called, and leave either by returning a value the
+glue can unbox or by raising.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wardian.errors import Frame, Interrupted, StoreBusy, Trap
+from wardian.runtime import values
+from wardian.runtime.function import FuncInstance, HostFunc
+from wardian.runtime.process import Process
+from wardian.syntax.types import F32, F64, RefType, ValType
+from wardian.vm.layout import STORE, THREAD
+from wardian.vm.traps import TRAPS, TrapCode
+
+
+def bind(process: Process) -> None:
+    """Put this module's functions, and the instance methods glue calls, into the builtins table."""
+    instance_of = process.types.instance_of
+
+    def function_of(owner: object) -> FuncInstance:
+        return owner.instance if isinstance(owner, HostFunc) else instance_of(owner)
+
+    def slow_call(func: Any, *args: Any, **kwargs: Any) -> Any:
+        return _slow_call(process, instance_of(func), func, args, kwargs)
+
+    def trap(func: Any) -> None:
+        raise current_trap(process)
+
+    def box(owner: object, position: int, word: int) -> Any:
+        f = function_of(owner)
+        type_, _ = _place(f, position)
+        return values.from_word(word, type_, f.types, f.store)
+
+    def unbox(owner: object, position: int, value: Any) -> Any:
+        f = function_of(owner)
+        type_, what = _place(f, position)
+        if isinstance(type_, RefType):
+            return values.to_ref(value, type_, f.types, f.store, what)
+        return values.to_float(value, type_, what) if type_ in (F32, F64) else values.to_int(value, type_, what)
+
+    def results(owner: HostFunc, value: Any) -> tuple[Any, ...]:
+        f = owner.instance
+        wanted = len(f.type.results)
+        if not isinstance(value, (tuple, list)) or len(value) != wanted:
+            raise TypeError(f"{f.name}() must return a sequence of {wanted} results {f.type}, not {values.kind_of(value)}")
+        return tuple(value)
+
+    def type_matches(owner: object, actual: int, wanted: int) -> int:
+        return int(process.type_matches(actual, wanted))
+
+    for name, function in (
+        ("py_slow_call", slow_call),
+        ("py_trap", trap),
+        ("py_box", box),
+        ("py_unbox", unbox),
+        ("py_results", results),
+        ("py_type_matches", type_matches),
+        ("py_resolve", lambda owner, index: owner.resolve(index)),
+        ("py_memory_grow", lambda owner, memory, delta: owner.memories[memory].grow(delta)),
+        ("py_table_grow", lambda owner, table, delta, word: owner.tables[table].grow(delta, word)),
+    ):
+        process.bind(name, function)
+
+
+def _place(f: FuncInstance, position: int) -> tuple[ValType, str]:
+    """Type and description of a parameter (``position >= 0``) or result (``-1 - position``)."""
+    if position >= 0:
+        return f.type.params[position], f"{f.name}() argument {position + 1}"
+    return f.type.results[-1 - position], f"{f.name}() result {-position}"
+
+
+def _slow_call(process: Process, f: FuncInstance, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The glue could not call: say why, or prepare what was missing (this thread's record) and call again."""
+    if kwargs:
+        raise TypeError(f"{f.name}() takes no keyword arguments")
+    wanted = len(f.type.params)
+    if len(args) != wanted:
+        raise TypeError(f"{f.name}() takes {wanted} argument{'s' * (wanted != 1)} {f.type}, {len(args)} given")
+    thread = process.thread()
+    inside = f.store.root().block[STORE.at["thread"]]
+    if inside and inside != thread:
+        raise StoreBusy(f"{f.name}(): its instance is running on another thread; use one instance per thread, or a lock")
+    process.watch_python_signals()
+    return func(*args)
+
+
+def current_trap(process: Process) -> Trap:
+    """The trap that has just ended a guest on this thread."""
+    peek = process.native.peek
+    thread = process.thread()
+    code = TrapCode(peek(thread + THREAD.at["trap_code"]))
+    count = peek(thread + THREAD.at["frame_count"])
+    frames = []
+    for i in range(count):
+        pc = peek(thread + THREAD.at["frames"] + 8 * i)
+        # A return address may be the first byte of what follows the call; the byte before it is the call's own.
+        found = process.find_code(pc if i == 0 else pc - 1)
+        if found is not None:
+            owner = found.owner()
+            if owner is not None:
+                frames.append(Frame(found.index, owner.function_name(found.index), owner.name))
+    word, message = TRAPS[code]
+    kind = Interrupted if code in (TrapCode.TIMEOUT, TrapCode.INTERRUPT) else Trap
+    return kind(word, message, tuple(frames))
+

@@ -1,0 +1,212 @@
+"""Spec "Instantiation", in the spec's order, one function per step.
+
+Invariant: when a step fails, everything made so far is unreachable from the module's exports, except what the spec says
+stays: writes to imported memories and tables made before a trap.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, TypeAlias, final
+
+from wardian.errors import Trap
+from wardian.limits import Limits
+from wardian.runtime.cells import GlobalInstance, TagInstance
+from wardian.runtime.function import FuncInstance
+from wardian.runtime.instance import Code, Instance
+from wardian.runtime.memory import MemoryInstance
+from wardian.runtime.native import Block, bytes_address
+from wardian.runtime.store import Store
+from wardian.runtime.table import TableInstance
+from wardian.syntax.module import ElemSegment
+from wardian.syntax.types import HeapType, MemoryType
+from wardian.valid.constexpr import evaluate
+from wardian.vm.layout import SEGMENT
+from wardian.vm.traps import TRAPS, TrapCode
+
+Extern: TypeAlias = "FuncInstance | TableInstance | MemoryInstance | GlobalInstance | TagInstance"
+
+
+def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Limits) -> Instance:
+    """An instance of a validated module with matching imports; the start function has not run yet.
+
+    Raises :class:`Trap` when an active segment does not fit, :class:`LimitExceeded`.
+    """
+    instance = Instance(code, store)
+    _place_imports(instance, imports)
+    _allocate_functions(instance)
+    _allocate_memories(instance, limits)
+    environment = _Environment(instance)
+    _allocate_globals(instance, environment)
+    _allocate_tables(instance, environment, limits)
+    module = instance.module
+    instance.tags += [TagInstance(code.ctx.tags[len(instance.tags)], b"") for _ in module.tags]
+    mapped = _map_image(instance)
+    _element_segments(instance, environment)
+    _data_segments(instance, environment, mapped)
+    return instance
+
+
+def _place_imports(instance: Instance, imports: Sequence[Extern]) -> None:
+    layout, block = instance.code.layout, instance.block
+    functions = 0
+    for extern in imports:
+        instance.keep.append(extern)
+        if isinstance(extern, FuncInstance):
+            block[layout.imported_funcs + 8 * functions] = extern.ref
+            functions += 1
+        elif isinstance(extern, MemoryInstance):
+            _add_memory(instance, extern)
+        elif isinstance(extern, TableInstance):
+            _add_table(instance, extern)
+        elif isinstance(extern, GlobalInstance):
+            block[layout.imported_globals + 8 * len(instance.globals)] = extern.address
+            instance.globals.append(extern)
+        else:
+            instance.tags.append(extern)
+
+
+def _add_memory(instance: Instance, memory: MemoryInstance) -> None:
+    layout, index = instance.code.layout, len(instance.memories)
+    instance.block[layout.memory_bases + 8 * index] = memory.base
+    instance.block[layout.memories + 8 * index] = memory.block.address
+    instance.memories.append(memory)
+
+
+def _add_table(instance: Instance, table: TableInstance) -> None:
+    instance.block[instance.code.layout.tables + 8 * len(instance.tables)] = table.block.address
+    instance.tables.append(table)
+
+
+def _allocate_functions(instance: Instance) -> None:
+    code, store = instance.code, instance.store
+    count = len(instance.module.funcs)
+    if count:
+        process = store.process
+        process.native.call(
+            process.core["instance_init"],
+            instance.block.address,
+            instance.block.address + code.layout.funcs,
+            count,
+            code.codes.address,
+            code.type_words.address,
+            code.layout.counts[0],
+        )
+
+
+def _allocate_memories(instance: Instance, limits: Limits) -> None:
+    for declared in instance.module.memories:
+        _add_memory(instance, new_memory(instance.store, declared, limits))
+
+
+def new_memory(store: Store, declared: MemoryType, limits: Limits) -> MemoryInstance:
+    return MemoryInstance(store.process, declared, limits.memory)
+
+
+@final
+class _Environment:
+    """What constant expressions may ask for (:class:`wardian.valid.constexpr.Environment`); values are words."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+
+    def global_value(self, index: int) -> object:
+        return self.instance.globals[index].word
+
+    def func_ref(self, index: int) -> object:
+        return self.instance.func_ref(index)
+
+    def null(self, heap: HeapType) -> object:
+        return 0
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"constant {name} cannot have been compiled")
+
+
+def _allocate_globals(instance: Instance, environment: _Environment) -> None:
+    code, block = instance.code, instance.block
+    for declared in instance.module.globals:
+        _, at = code.layout.global_cell(len(instance.globals))
+        block[at] = _word(code, declared.init, environment)
+        instance.globals.append(GlobalInstance(declared.type, code.ctx.types, block, at))
+        instance.globals[-1].keep.append(instance.store)
+
+
+def _word(code: Code, expr: tuple[int, int], environment: _Environment) -> int:
+    value = evaluate(code.ctx, expr, environment)
+    assert isinstance(value, int)
+    return value
+
+
+def _allocate_tables(instance: Instance, environment: _Environment, limits: Limits) -> None:
+    code = instance.code
+    for declared in instance.module.tables:
+        init = _word(code, declared.init, environment) if declared.init is not None else 0
+        table = TableInstance(declared.type, code.ctx.types, limits.table_elements, init)
+        table.keep.append(instance.store)
+        _add_table(instance, table)
+
+
+def _map_image(instance: Instance) -> bool:
+    """Map memory 0's initial contents copy-on-write where the module allows it."""
+    if instance.module.imported_memories or not instance.memories:
+        return False
+    image = instance.code.image()
+    return image is not None and instance.memories[0].map_image(image)
+
+
+def _element_segments(instance: Instance, environment: _Environment) -> None:
+    code, block = instance.code, instance.block
+    for i, segment in enumerate(instance.module.elems):
+        if segment.mode == "declarative":
+            continue
+        words = _segment_words(instance, segment, environment)
+        if segment.mode == "passive":
+            held = Block(8 * max(len(words), 1))
+            held.words[: len(words)] = memoryview(array("Q", words))
+            instance.keep.append(held)
+            at = code.layout.elems + SEGMENT.size * i
+            block[at] = held.address
+            block[at + SEGMENT.at["length"]] = len(words)
+            continue
+        assert segment.offset is not None
+        start = _word(code, segment.offset, environment)
+        table = instance.tables[segment.table]
+        if start + len(words) > len(table):
+            raise _trap(TrapCode.TABLE_OUT_OF_BOUNDS)
+        table.write(start, words)
+
+
+def _segment_words(instance: Instance, segment: ElemSegment, environment: _Environment) -> list[int]:
+    if segment.funcs:
+        func_ref = instance.func_ref
+        return [func_ref(index) for index in segment.funcs]
+    return [_word(instance.code, expr, environment) for expr in segment.exprs]
+
+
+def _data_segments(instance: Instance, environment: _Environment, mapped: bool) -> None:
+    code, block, module = instance.code, instance.block, instance.module
+    source = memoryview(module.source)
+    base = 0
+    for i, segment in enumerate(module.datas):
+        start, end = segment.init
+        if segment.mode == "passive":
+            base = base or bytes_address(module.source)
+            at = code.layout.datas + SEGMENT.size * i
+            block[at] = base + start
+            block[at + SEGMENT.at["length"]] = end - start
+            continue
+        if mapped and segment.memory == 0:
+            continue
+        assert segment.offset is not None
+        to = _word(code, segment.offset, environment)
+        memory = instance.memories[segment.memory]
+        if to + end - start > memory.length:
+            raise _trap(TrapCode.MEMORY_OUT_OF_BOUNDS)
+        memory.write(to, source[start:end])
+
+
+def _trap(code: TrapCode) -> Trap:
+    word, message = TRAPS[code]
+    return Trap(word, message)

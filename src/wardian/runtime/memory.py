@@ -1,0 +1,103 @@
+"""Spec "Memory Instances": reserved address space, committed pages, views that cannot dangle.
+
+Invariant: the base never moves; bytes below the length are committed, bytes above are not (beyond the last whole
+system page); released memory is inaccessible before anyone else can be given it.
+"""
+
+from __future__ import annotations
+
+from typing import final
+
+from wardian.errors import LimitExceeded
+from wardian.runtime.native import Block, anonymous_file, page_up
+from wardian.runtime.process import Process
+from wardian.syntax.types import MemoryType, TypeLimits
+from wardian.vm.layout import MEMORY, WINDOW_OBJECT
+from wardian.vm.memory import GUARD, INDEX_SPACE
+from wardian.vm.memory import SLOT as MEMORY_SLOT
+
+
+@final
+class MemoryInstance:
+    """One linear memory. ``limit`` is the most bytes it may ever have, whatever its type says."""
+
+    __slots__ = ("__weakref__", "_view", "base", "block", "declared", "limit", "peak", "process")
+
+    def __init__(self, process: Process, declared: MemoryType, limit: int) -> None:
+        """Raises :class:`LimitExceeded` when its least size is above ``limit`` or no room is left."""
+        self.process = process
+        self.declared = declared
+        size = declared.limits.min << declared.page_size_log2
+        most = declared.limits.max
+        bound = limit if most is None else min(limit, most << declared.page_size_log2)
+        reserved = MEMORY_SLOT
+        if size > limit:
+            raise LimitExceeded("memory", f"a memory of {size} bytes is more than the limit of {limit}")
+        if bound > INDEX_SPACE:
+            # Only a 64-bit memory can be this large, and it is always checked explicitly.
+            reserved = -(-(bound + GUARD) // MEMORY_SLOT) * MEMORY_SLOT
+        self.limit = bound
+        self.block = Block(MEMORY.size)
+        self._view: memoryview | None = None
+        self.base = process.new_slot(reserved)
+        self.block[MEMORY.at["base"]] = self.base
+        self.peak = 0
+        if not self._resize(0, size):
+            raise LimitExceeded("memory", f"the system has no {size} bytes for a memory")
+
+    @property
+    def length(self) -> int:
+        """Bytes."""
+        return self.block[MEMORY.at["length"]]
+
+    @property
+    def type(self) -> MemoryType:
+        """The type with the present size as its least."""
+        d = self.declared
+        limits = TypeLimits(self.length >> d.page_size_log2, d.limits.max, d.limits.is64)
+        return MemoryType(limits, d.shared, d.page_size_log2)
+
+    def grow(self, delta: int) -> int:
+        """Grow by ``delta`` pages; the old size in pages, or -1 if that is not to be had (spec: ``memory.grow``)."""
+        shift = self.declared.page_size_log2
+        old = self.length
+        new = old + (delta << shift)
+        if new > self.limit or not self._resize(old, new):
+            return -1
+        return old >> shift
+
+    def _resize(self, old: int, new: int) -> bool:
+        first, end = page_up(old), page_up(new)
+        if end > first and not self.process.native.commit(self.base + first, end - first):
+            return False
+        self.block[MEMORY.at["length"]] = new
+        self.peak = max(self.peak, new)
+        self.process.use_slot(self.base, new)
+        self._view = None
+        return True
+
+    def view(self) -> memoryview:
+        """All present bytes, writable. It keeps the memory alive and stays valid, at its length, when it grows."""
+        if self._view is None:
+            words = {WINDOW_OBJECT.at["memory"]: self.block.address}
+            self._view = memoryview(self.process.types.window(words, self))
+        return self._view
+
+    def write(self, at: int, data: bytes | memoryview) -> None:
+        """Copy ``data`` to ``at``; the caller has checked the range."""
+        self.process.native.write(self.base + at, data)
+
+    def map_image(self, image: Image) -> bool:
+        """Put an image at the beginning, copy-on-write; the memory is fresh and at least as long."""
+        return self.process.native.map_private(self.base, page_up(image.size), image.fd)
+
+
+@final
+class Image:
+    """The initial contents of a memory, shared by all instances until they write."""
+
+    __slots__ = ("fd", "size")
+
+    def __init__(self, data: bytes) -> None:
+        self.size = len(data)
+        self.fd = anonymous_file(data)

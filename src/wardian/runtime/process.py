@@ -1,0 +1,320 @@
+"""What a process has once: address space for memories and code, the builtins table, signal handlers, thread records.
+
+Invariant: native state (a pthread key, signal handlers) is process-wide by nature, so there is exactly one
+:class:`Process`, made on first use by :func:`process`. Everything mutable of a guest belongs to its store instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import gc
+import itertools
+import os
+import signal
+import threading
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from typing import Any, Final, final
+
+from wardian.errors import LimitExceeded
+from wardian.runtime.native import Block, Native, address_of, page_up
+from wardian.vm.builtins import CORE, OBJECTS, SLOT, SLOTS, SYMBOLS
+from wardian.vm.layout import THREAD
+from wardian.vm.memory import SLOT as MEMORY_SLOT
+
+CODE_SPACE: Final = 4 << 30
+"""Address space all guest code of the process shares, so that "is this guest code" is two comparisons."""
+
+ARENA: Final = 16 << 40
+MAX_ARENAS: Final = 64
+
+HEADROOM: Final = 160 << 10
+"""Stack kept free below guest code for signal frames, glue and host functions."""
+
+
+@final
+class CodeRange:
+    """Where a compiled function's machine code lies, for backtraces. ``owner()`` is the module's code while it lives,
+    ``index`` the function in the module's whole index space."""
+
+    __slots__ = ("end", "index", "owner")
+
+    def __init__(self, end: int, owner: Callable[[], Any], index: int) -> None:
+        self.end = end
+        self.owner = owner
+        self.index = index
+
+
+class MemorySlot(int):
+    """A memory's address space, given back when the last reference to it goes.
+
+    Not a container, so Python's cycle collector never finalises it early: while any finaliser of a dying cycle may still
+    call into a guest, the guest's memory and code are there.
+    """
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        process().release_slot(int(self))
+
+
+class CodeRegion(int):
+    """Mapped guest code; see :class:`MemorySlot` for why it is a number."""
+
+    __slots__ = ()
+
+    def __del__(self) -> None:
+        process().unmap_code(int(self))
+
+
+@final
+class Process:
+    """The one per process; see :func:`process`. Methods that change it take its lock."""
+
+    def __init__(self) -> None:
+        self.native = Native()
+        self.builtins = Block(8 * len(SLOTS))
+        self.lock = threading.RLock()
+        self.core: Mapping[str, int] = {}
+        self.types: Any = None
+        """The hand-made Python types (:class:`wardian.runtime.function.NativeTypes`), from :meth:`start` on."""
+        self.stop_signal = signal.SIGRTMAX - 3
+        self._objects: dict[str, Callable[..., object]] = {}
+        self._arenas = Block(8 + 16 * MAX_ARENAS)
+        self._free: list[int] = []
+        self._slots: dict[int, tuple[int, int]] = {}
+        self._fresh: tuple[int, int] = (0, 0)
+        self._live = 0
+        self._collect_at = 256
+        self._code = 0
+        self._code_used = 0
+        self._code_free: dict[int, list[int]] = {}
+        self._code_sizes: dict[int, int] = {}
+        self._ranges: list[CodeRange] = []
+        self._starts: list[int] = []
+        self._handles = itertools.count(1)
+        self._type_ids: dict[object, int] = {}
+        self._supers: dict[int, int] = {}
+
+    # -- start ---------------------------------------------------------------------------------------------------------
+
+    def start(self, core: Callable[[], tuple[bytes, int, bytes, Mapping[str, int]]]) -> None:
+        """Map the core glue and install handlers, once. ``core()`` is ``(code, data offset, data, symbols)``."""
+        with self.lock:
+            if self.core:
+                return
+            n = self.native
+            self._code = n.reserve(CODE_SPACE) or 0
+            if not self._code:
+                raise LimitExceeded("address_space", f"cannot reserve {CODE_SPACE >> 30} GiB of address space for code")
+            table = self.builtins
+            for name in SYMBOLS:
+                table[SLOT[name]] = n.symbol(name)
+            table[SLOT["tls_key"]] = n.new_key()
+            table[SLOT["none"]] = address_of(None)
+            table[SLOT["code_low"]] = self._code
+            table[SLOT["code_high"]] = self._code + CODE_SPACE
+            table[SLOT["arenas"]] = self._arenas.address
+            symbols = self._map_core(*core())
+            for name in CORE:
+                table[SLOT[name]] = symbols[name]
+            n.poke(symbols["wd_builtins"], table.address)
+            for number in (signal.SIGSEGV, signal.SIGBUS):
+                self._install(symbols, number, "fault", True)
+            self._install(symbols, self.stop_signal, "interrupt", False)
+            self.core = symbols
+            os.register_at_fork(after_in_child=self._after_fork)
+
+    def _map_core(self, code: bytes, data_at: int, data: bytes, symbols: Mapping[str, int]) -> Mapping[str, int]:
+        n = self.native
+        size = data_at + page_up(len(data))
+        at = n.reserve(size)
+        if at is None or not n.commit(at, size):
+            raise MemoryError("no room for glue code")
+        n.write(at, code)
+        n.write(at + data_at, data)
+        n.seal(at, data_at)
+        return {name: at + offset for name, offset in symbols.items()}
+
+    def _install(self, symbols: Mapping[str, int], number: int, handler: str, alternate: bool) -> None:
+        previous = self.native.install(number, symbols[handler], alternate_stack=alternate)
+        if previous != symbols[handler]:
+            self.native.poke(symbols["wd_previous"] + 8 * number, previous)
+
+    def _after_fork(self) -> None:
+        self.lock = threading.RLock()
+
+    def map_glue(self, code: bytes) -> int:
+        """Map a glue image (outside the guest code space) for the life of the process; returns its address."""
+        n = self.native
+        size = page_up(len(code))
+        at = n.reserve(size)
+        if at is None or not n.commit(at, size):
+            raise MemoryError("no room for glue code")
+        n.write(at, code)
+        n.seal(at, size)
+        return at
+
+    def bind(self, name: str, function: Callable[..., object]) -> None:
+        """Put a Python callable into the table's slot ``name``."""
+        assert name in OBJECTS
+        self._objects[name] = function
+        self.builtins[SLOT[name]] = address_of(function)
+
+    def watch_python_signals(self) -> None:
+        """Let Ctrl-C stop guests: put our handler before Python's. Only the main thread's signals are Python's."""
+        if threading.current_thread() is not threading.main_thread() or not self.core:
+            return
+        ours = self.core["python_signal"]
+        present = self.native.handler(signal.SIGINT)
+        if present > 1 and present != ours:
+            self._install(self.core, signal.SIGINT, "python_signal", False)
+
+    # -- threads -------------------------------------------------------------------------------------------------------
+
+    def thread(self) -> int:
+        """Address of the calling thread's THREAD record, made on first use; freed when the thread ends."""
+        n = self.native
+        key = self.builtins[SLOT["tls_key"]]
+        at: int = n.libc.pthread_getspecific(key)
+        if not at:
+            at = n.libc.calloc(1, THREAD.size)
+            if not at:
+                raise MemoryError
+            low, size = n.thread_stack()
+            n.poke(at + THREAD.at["stack_low"], low + min(HEADROOM, size // 2))
+            n.poke(at + THREAD.at["stack_size"], size)
+            n.poke(at + THREAD.at["pthread"], n.libc.pthread_self())
+            n.libc.pthread_setspecific(key, at)
+        return at
+
+    def stack_size(self) -> int:
+        """Bytes of stack the calling thread has in all."""
+        return self.native.peek(self.thread() + THREAD.at["stack_size"])
+
+    # -- memories ------------------------------------------------------------------------------------------------------
+
+    def new_slot(self, size: int = MEMORY_SLOT) -> MemorySlot:
+        """Inaccessible address space for one memory: a whole number of guard-separated slots. Raises LimitExceeded."""
+        at = self._take_slot(size)
+        self._slots[at] = (size, 0)
+        return MemorySlot(at)
+
+    def use_slot(self, at: int, used: int) -> None:
+        """Note that the first ``used`` bytes of a slot have been committed."""
+        reserved, before = self._slots[at]
+        self._slots[at] = (reserved, max(before, used))
+
+    def _take_slot(self, size: int) -> int:
+        with self.lock:
+            self._live += 1
+            if self._live >= self._collect_at:
+                # An instance in a reference cycle holds address space that Python's collector cannot weigh.
+                gc.collect()
+                self._collect_at = max(256, 2 * self._live)
+            if size <= MEMORY_SLOT and self._free:
+                return self._free.pop()
+            at, end = self._fresh
+            if end - at < size:
+                at, end = self._new_arena(size)
+            self._fresh = (at + size, end)
+            return at
+
+    def _new_arena(self, size: int) -> tuple[int, int]:
+        want = max(ARENA, size)
+        count = self._arenas[0]
+        at = None
+        while count < MAX_ARENAS and want >= size:
+            at = self.native.reserve(want)
+            if at is not None:
+                break
+            want >>= 1
+        if at is None:
+            self._live -= 1
+            raise LimitExceeded("address_space", "no address space is left for another memory")
+        self._arenas[8 + 16 * count] = at
+        self._arenas[16 + 16 * count] = at + want
+        self._arenas[0] = count + 1
+        return at, at + want
+
+    def release_slot(self, at: int) -> None:
+        """Called by :class:`MemorySlot` when nothing refers to the memory any more."""
+        reserved, used = self._slots.pop(at)
+        self.native.decommit(at, page_up(used))
+        with self.lock:
+            self._live -= 1
+            self._free.extend(range(at, at + reserved, MEMORY_SLOT))
+
+    # -- code ----------------------------------------------------------------------------------------------------------
+
+    def map_code(self, code: bytes, ranges: list[tuple[int, int, int]], owner: Callable[[], object]) -> CodeRegion:
+        """Map position-independent guest code and register its functions; unmapped when the region is dropped.
+
+        ``ranges`` are ``(offset, size, function index)`` by offset. ``owner()`` names functions in backtraces, or is ``None``.
+        """
+        size = page_up(len(code))
+        n = self.native
+        with self.lock:
+            free = self._code_free.get(size)
+            if free:
+                at = free.pop()
+            else:
+                at = self._code + self._code_used
+                if self._code_used + size > CODE_SPACE:
+                    raise LimitExceeded("code_size", f"compiled code needs more than {CODE_SPACE >> 30} GiB")
+                self._code_used += size
+            if not n.commit(at, size):
+                raise MemoryError("no memory for compiled code")
+            n.write(at, code)
+            n.seal(at, size)
+            for offset, length, index in ranges:
+                place = bisect_right(self._starts, at + offset)
+                self._starts.insert(place, at + offset)
+                self._ranges.insert(place, CodeRange(at + offset + length, owner, index))
+            self._code_sizes[at] = size
+        return CodeRegion(at)
+
+    def unmap_code(self, at: int) -> None:
+        """Called by :class:`CodeRegion` when nobody can reach the code any more; its address space is used again."""
+        with self.lock:
+            size = self._code_sizes.pop(at)
+            first, last = bisect_right(self._starts, at - 1), bisect_right(self._starts, at + size - 1)
+            del self._starts[first:last], self._ranges[first:last]
+            self.native.decommit(at, size)
+            self._code_free.setdefault(size, []).append(at)
+
+    def find_code(self, pc: int) -> CodeRange | None:
+        """The function whose code contains ``pc``."""
+        with self.lock:
+            place = bisect_right(self._starts, pc) - 1
+            found = self._ranges[place] if place >= 0 else None
+            return found if found is not None and pc <= found.end else None
+
+    def new_handle(self) -> int:
+        """A number no reference of this process has had before."""
+        return next(self._handles)
+
+    # -- canonical types -----------------------------------------------------------------------------------------------
+
+    def type_id(self, key: object, super_id: int = 0) -> int:
+        """The number of a canonical type: equal keys, equal numbers; never 0. ``super_id`` is its supertype's."""
+        with self.lock:
+            found = self._type_ids.get(key)
+            if found is None:
+                found = self._type_ids[key] = len(self._type_ids) + 1
+                self._supers[found] = super_id
+            return found
+
+    def type_matches(self, actual: int, wanted: int) -> bool:
+        """Is canonical type ``actual`` ``wanted`` or below it?"""
+        while actual and actual != wanted:
+            actual = self._supers[actual]
+        return actual == wanted
+
+
+@functools.cache
+def process() -> Process:
+    """The process's one :class:`Process`."""
+    return Process()
+
+

@@ -1,0 +1,140 @@
+"""Spec "Store": the owner of everything a group of linked instances can reach.
+
+Invariant: a context (an instance's or a host function's native block) belongs to one store and lives exactly as long
+as it; two stores become one when a module links them, so a reference never points into another store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Any, final
+
+from wardian.errors import LinkError
+from wardian.limits import Limits
+from wardian.runtime.native import Block, OwnedFd
+from wardian.runtime.process import Process
+from wardian.vm.layout import FUNCREF, HEADER, STORE, THREAD
+from wardian.vm.traps import TrapCode
+
+
+@final
+class Store:
+    """Implicit: instances open or join one; embedders meet it as ``instance.store`` at most."""
+
+    __slots__ = (
+        "_merged",
+        "_ref_ids",
+        "_refs",
+        "_wake",
+        "block",
+        "contexts",
+        "keep",
+        "limits",
+        "process",
+    )
+
+    def __init__(self, process: Process, limits: Limits) -> None:
+        self.process = process
+        self.limits = limits
+        self.block = Block(STORE.size)
+        self.block[STORE.at["max_stack"]] = limits.stack
+        self.contexts: dict[int, Any] = {}
+        """Context address -> its owner: an Instance or a HostFunc."""
+        self.keep: list[object] = []
+        self._refs: dict[int, object] = {}
+        self._ref_ids: dict[int, int] = {}
+        self._merged: Store | None = None
+        self._wake: tuple[OwnedFd, OwnedFd] | None = None
+
+    def root(self) -> Store:
+        """The store this one has become part of, or itself."""
+        store = self
+        while store._merged is not None:
+            store = store._merged
+        return store
+
+    def adopt(self, block: Block, owner: object) -> None:
+        """Make ``block`` (which begins with a HEADER) a context of this store."""
+        block[HEADER.at["store"]] = self.block.address
+        self.contexts[block.address] = owner
+        self.keep.append(block)
+
+    def join(self, other: Store) -> Store:
+        """Make this and ``other`` one store; neither may be running. Returns the store that remains."""
+        one, two = self.root(), other.root()
+        if one is two:
+            return one
+        if two.running():
+            one, two = two, one
+        if two.running():
+            raise LinkError("cannot link instances of two stores while both are running")
+        for context in two.contexts:
+            self.process.native.poke(context + HEADER.at["store"], one.block.address)
+        one.contexts.update(two.contexts)
+        one.keep.extend(two.keep)
+        one.keep.append(two)
+        one._refs.update(two._refs)
+        one._ref_ids.update(two._ref_ids)
+        two._merged = one
+        return one
+
+    # -- running -------------------------------------------------------------------------------------------------------
+
+    def running(self) -> bool:
+        """Is a guest of this store on some thread's stack now?"""
+        return self.block[STORE.at["thread"]] != 0
+
+    def stop(self, code: TrapCode) -> bool:
+        """Tell a running guest to trap with ``code``; ``False`` if none runs. Call again until it is so.
+
+        The GIL is held throughout, so the thread seen inside the store cannot leave it, let alone end, meanwhile.
+        """
+        thread = self.block[STORE.at["thread"]]
+        if not thread:
+            return False
+        self.block[STORE.at["interrupt"]] = int(code)
+        native = self.process.native
+        native.signal_thread(native.peek(thread + THREAD.at["pthread"]), self.process.stop_signal)
+        if self._wake is not None:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._wake[1], b"!")
+        return True
+
+    def clear_stop(self) -> None:
+        """Forget an interruption that has been delivered or came too late."""
+        self.block[STORE.at["interrupt"]] = 0
+        if self._wake is not None:
+            with contextlib.suppress(BlockingIOError):
+                while os.read(self._wake[0], 4096):
+                    pass
+
+    def wake_fd(self) -> int:
+        """A file descriptor that becomes readable when a guest blocked in a host call must stop."""
+        if self._wake is None:
+            read, write = os.pipe()
+            self._wake = OwnedFd(read), OwnedFd(write)
+            for end in self._wake:
+                os.set_blocking(end, False)
+        return self._wake[0]
+
+    # -- references ----------------------------------------------------------------------------------------------------
+
+    def extern_handle(self, value: object) -> int:
+        """The number a Python object travels under as an ``externref``; the object lives as long as the store."""
+        key = id(value)
+        handle = self._ref_ids.get(key)
+        if handle is None:
+            handle = self.process.new_handle()
+            self._refs[handle] = value
+            self._ref_ids[key] = handle
+        return handle
+
+    def extern_value(self, handle: int) -> object:
+        return self._refs[handle]
+
+    def func_at(self, ref: int) -> Any:
+        """The Python ``Func`` of a non-null FUNCREF address that a guest of this store holds."""
+        peek = self.process.native.peek
+        owner = self.contexts[peek(ref + FUNCREF.at["context"])]
+        return owner.func_at(peek(ref + FUNCREF.at["index"]))

@@ -1,0 +1,142 @@
+"""Python values <-> guest words, strictly: a value fits its type or raises ``TypeError``/``OverflowError``; nothing wraps.
+
+An ``i32`` or ``i64`` is accepted signed or unsigned and given back signed. Floats keep every bit, NaN payloads included.
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, Final
+
+from wardian.runtime.store import Store
+from wardian.syntax.types import EXTERN, F32, F64, FUNC, I32, I64, NOEXTERN, NOFUNC, NumType, RefType, ValType
+from wardian.valid.types import TypeContext, link_matches_heap
+
+
+def to_int(value: Any, type: NumType, what: str) -> int:
+    """A signed integer that fits ``type``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be an integer for {type}, not {kind_of(value)}") from None
+    bits = 8 * type.size
+    if not -(1 << (bits - 1)) <= number < 1 << bits:
+        raise OverflowError(f"{what}: {number if number.bit_length() < 200 else 'the integer'} does not fit {type}")
+    return number - (1 << bits) if number >> (bits - 1) > 0 else number
+
+
+def to_float(value: Any, type: NumType, what: str) -> float:
+    if isinstance(value, (str, bytes)):
+        raise TypeError(f"{what} must be a number for {type}, not {kind_of(value)}")
+    try:
+        return float(value)
+    except TypeError:
+        raise TypeError(f"{what} must be a number for {type}, not {kind_of(value)}") from None
+
+
+def kind_of(value: object) -> str:
+    return "None" if value is None else value.__class__.__name__
+
+
+def float_to_bits(value: float, type: NumType) -> int:
+    """The bits of the nearest float of the type; a NaN keeps sign, quiet bit and as much payload as fits."""
+    wide: int = struct.unpack("<Q", struct.pack("<d", value))[0]
+    if type is F64:
+        return wide
+    if value != value:
+        payload = (wide >> 29) & 0x7FFFFF
+        return (wide >> 32) & 0x80000000 | 0x7F800000 | (payload or 0x400000)
+    try:
+        return int(struct.unpack("<I", struct.pack("<f", value))[0])
+    except OverflowError:
+        return 0x7F800000 | (wide >> 32) & 0x80000000
+
+
+def bits_to_float(bits: int, type: NumType) -> float:
+    """Inverse of :func:`float_to_bits`."""
+    if type is F32 and bits & 0x7F800000 == 0x7F800000 and bits & 0x7FFFFF:
+        bits = (bits & 0x80000000) << 32 | 0x7FF << 52 | (bits & 0x7FFFFF) << 29
+    elif type is F32:
+        return float(struct.unpack("<f", struct.pack("<I", bits & 0xFFFFFFFF))[0])
+    return float(struct.unpack("<d", struct.pack("<Q", bits))[0])
+
+
+def to_ref(value: Any, type: RefType, types: TypeContext, store: Store, what: str) -> int:
+    """The word of a reference. A ``Func`` must belong to the same store and have a fitting type."""
+    if value is None:
+        if not type.nullable:
+            raise TypeError(f"{what} must not be None for {type}")
+        return 0
+    top = types.top(type.heap)
+    if top is EXTERN and type.heap is not NOEXTERN:
+        return store.root().extern_handle(value)
+    if top is not FUNC or type.heap is NOFUNC:
+        raise TypeError(f"{what}: {kind_of(value)} cannot be made a {type}")
+    native = store.process.types
+    if not isinstance(value, native.Func):
+        raise TypeError(f"{what} must be a wardian.Func or None for {type}, not {kind_of(value)}")
+    func = native.instance_of(value)
+    if func.store.root() is not store.root():
+        raise ValueError(f"{what}: {value!r} belongs to another store; link the instances to pass it")
+    if type.heap is not FUNC and not _func_matches(func, type, types):
+        raise TypeError(f"{what}: {value!r} is not a {type}")
+    return func.ref
+
+
+def _func_matches(func: Any, type: RefType, types: TypeContext) -> bool:
+    return link_matches_heap(func.type_index, func.types, type.heap, types)
+
+
+def from_ref(word: int, type: RefType, types: TypeContext, store: Store) -> Any:
+    """The Python value of a reference word the guest produced."""
+    if not word:
+        return None
+    top = types.top(type.heap)
+    if top is FUNC:
+        return store.root().func_at(word)
+    if top is EXTERN:
+        return store.root().extern_value(word)
+    raise TypeError(f"a {type} cannot be seen from Python")
+
+
+def to_word(value: Any, type: ValType, types: TypeContext, store: Store | None, what: str) -> int:
+    """The unsigned 64-bit word machine code sees for ``value``."""
+    if isinstance(type, RefType):
+        if value is None and type.nullable:
+            return 0
+        if store is None:
+            raise TypeError(f"{what}: a reference needs the store of an instance; give None")
+        return to_ref(value, type, types, store, what)
+    return _TO_WORD[type](value, type, what)
+
+
+def from_word(word: int, type: ValType, types: TypeContext, store: Store | None) -> Any:
+    """Inverse of :func:`to_word`."""
+    if isinstance(type, RefType):
+        return None if store is None or not word else from_ref(word, type, types, store)
+    return _FROM_WORD[type](word, type)
+
+
+def _int_word(value: Any, type: NumType, what: str) -> int:
+    return to_int(value, type, what) & ((1 << (8 * type.size)) - 1)
+
+
+def _float_word(value: Any, type: NumType, what: str) -> int:
+    return float_to_bits(to_float(value, type, what), type)
+
+
+def signed(word: int, type: NumType) -> int:
+    bits = 8 * type.size
+    word &= (1 << bits) - 1
+    return word - (1 << bits) if word >> (bits - 1) else word
+
+
+_TO_WORD: Final[MappingProxyType[NumType, Callable[[Any, NumType, str], int]]] = MappingProxyType(
+    {I32: _int_word, I64: _int_word, F32: _float_word, F64: _float_word}
+)
+_FROM_WORD: Final[MappingProxyType[NumType, Callable[[int, NumType], Any]]] = MappingProxyType(
+    {I32: signed, I64: signed, F32: bits_to_float, F64: bits_to_float}
+)

@@ -1,0 +1,1 @@
+"""Spec chapter "Structure": types, the instruction table, and the module model. Imports nothing above it."""

@@ -1,0 +1,167 @@
+"""Spec chapter "Structure / Modules": a module as data.
+
+Invariant: function bodies and constant expressions stay *slices* of the source bytes; nothing here copies or decodes
+them. Index spaces put imports first, as the spec does. ``Decl`` things stand in a module; ``Instance`` things belong
+to a store.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, NewType, TypeAlias, final
+
+from wardian.syntax.types import FuncType, GlobalType, MemoryType, RefType, SubType, TableType, TagType
+
+FuncIdx = NewType("FuncIdx", int)
+TypeIdx = NewType("TypeIdx", int)
+
+Kind: TypeAlias = Literal["func", "table", "memory", "global", "tag"]
+KINDS: tuple[Kind, ...] = ("func", "table", "memory", "global", "tag")
+"""Import and export kinds, in the order of their binary codes 0..4."""
+
+ExternType: TypeAlias = "int | TableType | MemoryType | GlobalType | TagType"
+"""What an import or export is; a function is its type index."""
+
+Slice: TypeAlias = "tuple[int, int]"
+"""``(start, end)`` in :attr:`Module.source`. An expression's slice includes its final ``end`` opcode."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Import:
+    module: str
+    name: str
+    kind: Kind
+    type: ExternType
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Export:
+    name: str
+    kind: Kind
+    index: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class TableDecl:
+    """A table defined by the module; ``init`` is its initialiser expression, if it has one."""
+
+    type: TableType
+    init: Slice | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class GlobalDecl:
+    type: GlobalType
+    init: Slice
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class ElemSegment:
+    """An element segment. Exactly one of ``funcs`` (function indices) and ``exprs`` is used, the other is empty.
+
+    ``table`` and ``offset`` are set in mode ``active`` only. ``start`` is the segment's offset in the source.
+    """
+
+    type: RefType
+    mode: Literal["active", "passive", "declarative"]
+    funcs: tuple[int, ...] = ()
+    exprs: tuple[Slice, ...] = ()
+    table: int = 0
+    offset: Slice | None = None
+    start: int = 0
+
+    def __len__(self) -> int:
+        return len(self.funcs) or len(self.exprs)
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class DataSegment:
+    """A data segment; ``init`` is a slice of the source. ``memory`` and ``offset`` are set when active."""
+
+    mode: Literal["active", "passive"]
+    init: Slice
+    memory: int = 0
+    offset: Slice | None = None
+    start: int = 0
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class CustomSection:
+    """An uninterpreted section. ``after`` is the id of the last non-custom section before it (0: none)."""
+
+    name: str
+    content: Slice
+    after: int
+
+
+@final
+@dataclass(slots=True)
+class Module:
+    """A decoded module. Lists are index spaces *without* imports unless a method says otherwise."""
+
+    source: bytes
+    types: list[SubType] = field(default_factory=list)
+    """All defined types, in index order."""
+    rec_groups: list[tuple[int, int]] = field(default_factory=list)
+    """``(first type index, count)`` of each recursion group, in order; together they cover ``types``."""
+    imports: list[Import] = field(default_factory=list)
+    funcs: list[int] = field(default_factory=list)
+    """Type index of each defined function."""
+    bodies: list[Slice] = field(default_factory=list)
+    """Each defined function's code entry without its size: local declarations, then the expression with ``end``."""
+    tables: list[TableDecl] = field(default_factory=list)
+    memories: list[MemoryType] = field(default_factory=list)
+    globals: list[GlobalDecl] = field(default_factory=list)
+    tags: list[TagType] = field(default_factory=list)
+    exports: list[Export] = field(default_factory=list)
+    start: int | None = None
+    elems: list[ElemSegment] = field(default_factory=list)
+    datas: list[DataSegment] = field(default_factory=list)
+    data_count: int | None = None
+    customs: list[CustomSection] = field(default_factory=list)
+    sections: list[tuple[int, int, int]] = field(default_factory=list)
+    """``(id, start of content, end)`` of every section, in order."""
+
+    imported_funcs: list[int] = field(default_factory=list)
+    """Type index of each imported function; kept by the decoder, as are the next four."""
+    imported_tables: list[TableType] = field(default_factory=list)
+    imported_memories: list[MemoryType] = field(default_factory=list)
+    imported_globals: list[GlobalType] = field(default_factory=list)
+    imported_tags: list[TagType] = field(default_factory=list)
+
+    def func_count(self) -> int:
+        return len(self.imported_funcs) + len(self.funcs)
+
+    def func_type_index(self, func: int) -> int:
+        """Type index of function ``func`` of the whole index space. Raises ``IndexError``."""
+        n = len(self.imported_funcs)
+        return self.imported_funcs[func] if func < n else self.funcs[func - n]
+
+    def func_type(self, func: int) -> FuncType:
+        """The function type of ``func``; only for a validated type index."""
+        comp = self.types[self.func_type_index(func)].comp
+        assert isinstance(comp, FuncType)
+        return comp
+
+    def table_types(self) -> list[TableType]:
+        """The whole table index space."""
+        return self.imported_tables + [t.type for t in self.tables]
+
+    def memory_types(self) -> list[MemoryType]:
+        """The whole memory index space."""
+        return self.imported_memories + self.memories
+
+    def global_types(self) -> list[GlobalType]:
+        """The whole global index space."""
+        return self.imported_globals + [g.type for g in self.globals]
+
+    def tag_types(self) -> list[TagType]:
+        """The whole tag index space."""
+        return self.imported_tags + self.tags

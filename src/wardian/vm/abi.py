@@ -1,0 +1,62 @@
+"""How WebAssembly types travel through machine code, and how generated things are named.
+
+The calling convention: ``tailcc``; first argument the callee's context, then, if there are more than
+:data:`MAX_REGISTER_RESULTS` results, a pointer to a results buffer of 16 bytes each, then the parameters. No results
+is ``void``, one is itself, two are a pair; more go to the buffer. Function references are pointers to FUNCREF, every
+other reference is a 64-bit handle whose zero is null.
+
+Symbols never contain guest text.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from wardian.syntax.types import F32, F64, FUNC, I32, I64, NOFUNC, V128, FuncType, NumType, RefType, SubType, ValType
+
+MAX_REGISTER_RESULTS: Final = 2
+RESULT_SLOT: Final = 16
+
+_LLVM: Final = {I32: "i32", I64: "i64", F32: "float", F64: "double", V128: "<16 x i8>"}
+
+
+def is_func_ref(type: RefType, types: list[SubType]) -> bool:
+    """Is ``type`` in the function hierarchy (of the module whose types are given)?"""
+    if isinstance(type.heap, int):
+        return isinstance(types[type.heap].comp, FuncType)
+    return type.heap is FUNC or type.heap is NOFUNC
+
+
+def llvm_type(type: ValType, types: list[SubType]) -> str:
+    """LLVM's name of the type a value travels as."""
+    if isinstance(type, NumType):
+        return _LLVM[type]
+    return "ptr" if is_func_ref(type, types) else "i64"
+
+
+def result_type(results: tuple[ValType, ...], types: list[SubType]) -> str:
+    """What the function returns in LLVM's words (``void`` when the results go to the buffer)."""
+    if not results or len(results) > MAX_REGISTER_RESULTS:
+        return "void"
+    names = [llvm_type(t, types) for t in results]
+    return names[0] if len(names) == 1 else "{ " + ", ".join(names) + " }"
+
+
+def signature_code(type: FuncType, types: list[SubType]) -> str:
+    """A short name for how values of ``type`` travel: equal codes share glue. ``i l f d v r(func) e(other ref)``."""
+
+    def letter(t: ValType) -> str:
+        if isinstance(t, NumType):
+            return _LETTER[t]
+        return "r" if is_func_ref(t, types) else "e"
+
+    return "".join(map(letter, type.params)) + "_" + "".join(map(letter, type.results))
+
+
+_LETTER: Final = {I32: "i", I64: "l", F32: "f", F64: "d", V128: "v"}
+
+LETTER_LLVM: Final = {"i": "i32", "l": "i64", "f": "float", "d": "double", "v": "<16 x i8>", "r": "ptr", "e": "i64"}
+
+
+def function_symbol(index: int) -> str:
+    return f"f{index}"

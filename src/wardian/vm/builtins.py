@@ -1,0 +1,81 @@
+"""The table of addresses that generated code reaches through its context: one row per slot.
+
+Invariant: generated code refers to nothing by symbol; whatever it calls stands here, so an artifact needs no linker.
+Rows in ``SYMBOLS`` come from the process (libc, CPython); rows in ``CORE`` from the core glue image; rows in ``OBJECTS``
+are Python callables the glue calls; rows in ``VALUES`` are plain words.
+"""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Final
+
+SYMBOLS: Final = MappingProxyType(
+    {
+        "_setjmp": "i32 (ptr)",
+        "longjmp": "void (ptr, i32)",
+        "memmove": "ptr (ptr, ptr, i64)",
+        "memset": "ptr (ptr, i32, i64)",
+        "pthread_getspecific": "ptr (i32)",
+        "PyEval_SaveThread": "ptr ()",
+        "PyEval_RestoreThread": "void (ptr)",
+        "PyErr_Occurred": "ptr ()",
+        "PyErr_Clear": "void ()",
+        "PyErr_CheckSignals": "i32 ()",
+        "PyLong_AsLongLong": "i64 (ptr)",
+        "PyLong_FromLongLong": "ptr (i64)",
+        "PyLong_FromUnsignedLongLong": "ptr (i64)",
+        "PyLong_AsUnsignedLongLong": "i64 (ptr)",
+        "PyFloat_AsDouble": "double (ptr)",
+        "PyFloat_FromDouble": "ptr (double)",
+        "PyObject_Vectorcall": "ptr (ptr, ptr, i64, ptr)",
+        "PyTuple_New": "ptr (i64)",
+        "PyTuple_SetItem": "i32 (ptr, i64, ptr)",
+        "PyTuple_GetItem": "ptr (ptr, i64)",
+        "PyBuffer_FillInfo": "i32 (ptr, ptr, ptr, i64, i32, i32)",
+        "signal": "ptr (i32, ptr)",
+        "Py_IncRef": "void (ptr)",
+        "Py_DecRef": "void (ptr)",
+    }
+)
+"""C function -> its LLVM type."""
+
+CORE: Final = MappingProxyType(
+    {
+        "trap": "void (ptr, i32)",
+        "resolve": "ptr (ptr, i64)",
+        "memory_grow": "i64 (ptr, i64, i64)",
+        "table_grow": "i64 (ptr, i64, i64, i64)",
+        "memory_copy": "void (ptr, ptr, ptr, i64)",
+        "memory_fill": "void (ptr, ptr, i32, i64)",
+        "table_fill": "void (ptr, ptr, i64, i64)",
+        "type_matches": "i32 (ptr, i64, i64)",
+    }
+)
+"""Core glue function -> its LLVM type. Those that guest code calls take its context first."""
+
+OBJECTS: Final = (
+    "py_slow_call",
+    "py_trap",
+    "py_resolve",
+    "py_memory_grow",
+    "py_table_grow",
+    "py_type_matches",
+    "py_box",
+    "py_unbox",
+    "py_results",
+)
+
+VALUES: Final = ("tls_key", "none", "code_low", "code_high", "arenas")
+"""``tls_key``: the pthread key of THREAD; ``none``: ``Py_None``; ``code_*``: the range all guest code lives in;
+``arenas``: address of ``count, (low, high) * count``, the ranges all guest memories live in."""
+
+SLOTS: Final = (*SYMBOLS, *CORE, *OBJECTS, *VALUES)
+
+SLOT: Final = MappingProxyType({name: 8 * i for i, name in enumerate(SLOTS)})
+"""Slot name -> byte offset in the table."""
+
+STUBS: Final = 2048
+"""How many lazy-compilation stubs one stub image holds; a module takes as many images as it has functions."""
+
+STUB_SIZE: Final = 16

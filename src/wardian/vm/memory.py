@@ -1,0 +1,13 @@
+"""How linear memories are reserved: numbers that address arithmetic and the allocator share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+GUARD: Final = 2 << 30
+"""Bytes that are never accessible after the 4 GiB a 32-bit index can reach, and so also before the next memory."""
+
+INDEX_SPACE: Final = 4 << 30
+
+SLOT: Final = INDEX_SPACE + GUARD
+"""Address space one memory of at most 4 GiB takes; neighbours share guards."""

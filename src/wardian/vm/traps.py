@@ -1,0 +1,49 @@
+"""Trap codes: one row each, shared by generated code (the number) and the host (the word and the message).
+
+Messages are the specification's words, which its test suite checks as prefixes.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, unique
+from types import MappingProxyType
+from typing import Final
+
+
+@unique
+class TrapCode(IntEnum):
+    UNREACHABLE = 1
+    MEMORY_OUT_OF_BOUNDS = 2
+    TABLE_OUT_OF_BOUNDS = 3
+    UNDEFINED_ELEMENT = 4
+    UNINITIALIZED_ELEMENT = 5
+    BAD_SIGNATURE = 6
+    INTEGER_OVERFLOW = 7
+    INTEGER_DIVIDE_BY_ZERO = 8
+    BAD_CONVERSION_TO_INTEGER = 9
+    STACK_EXHAUSTED = 10
+    NULL_REFERENCE = 11
+    NULL_FUNCTION_REFERENCE = 12
+    TIMEOUT = 13
+    INTERRUPT = 14
+
+
+TRAPS: Final = MappingProxyType(
+    {
+        TrapCode.UNREACHABLE: ("unreachable", "unreachable"),
+        TrapCode.MEMORY_OUT_OF_BOUNDS: ("memory_out_of_bounds", "out of bounds memory access"),
+        TrapCode.TABLE_OUT_OF_BOUNDS: ("table_out_of_bounds", "out of bounds table access"),
+        TrapCode.UNDEFINED_ELEMENT: ("table_out_of_bounds", "undefined element"),
+        TrapCode.UNINITIALIZED_ELEMENT: ("indirect_call_to_null", "uninitialized element"),
+        TrapCode.BAD_SIGNATURE: ("bad_signature", "indirect call type mismatch"),
+        TrapCode.INTEGER_OVERFLOW: ("integer_overflow", "integer overflow"),
+        TrapCode.INTEGER_DIVIDE_BY_ZERO: ("integer_divide_by_zero", "integer divide by zero"),
+        TrapCode.BAD_CONVERSION_TO_INTEGER: ("bad_conversion_to_integer", "invalid conversion to integer"),
+        TrapCode.STACK_EXHAUSTED: ("stack_exhausted", "call stack exhausted"),
+        TrapCode.NULL_REFERENCE: ("null_reference", "null reference"),
+        TrapCode.NULL_FUNCTION_REFERENCE: ("null_reference", "null function reference"),
+        TrapCode.TIMEOUT: ("timeout", "timeout: the deadline passed while the guest was running"),
+        TrapCode.INTERRUPT: ("interrupt", "interrupted by the host"),
+    }
+)
+"""``code -> (word, message)``."""
