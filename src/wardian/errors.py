@@ -34,6 +34,9 @@ class BadInput(WardianError):
             place += f" in function {function}"
         super().__init__(message + place)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remake, (type(self), {"message": self.message, "offset": self.offset, "function": self.function})
+
 
 @final
 class MalformedError(BadInput):
@@ -80,6 +83,9 @@ class Trap(WardianError):
         self.frames = frames
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remake, (type(self), {"code": self.code, "message": self.message, "frames": self.frames})
+
     def __str__(self) -> str:
         if not self.frames:
             return self.message
@@ -102,6 +108,9 @@ class Exit(WardianError):
         self.code = code
         super().__init__(f"exit status {code}")
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remake, (type(self), {"code": self.code})
+
 
 class Refused(WardianError):
     """The host said no."""
@@ -115,6 +124,9 @@ class LimitExceeded(Refused):
         self.limit = limit
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remake, (type(self), {"limit": self.limit, "message": str(self)})
+
 
 @final
 class FeatureDisabled(Refused):
@@ -124,10 +136,18 @@ class FeatureDisabled(Refused):
         self.feature = feature
         super().__init__(message)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remake, (type(self), {"feature": self.feature, "message": str(self)})
+
 
 @final
 class StoreBusy(Refused):
     """The instance is running on another thread right now."""
+
+
+def _remake(kind: type[WardianError], fields: dict[str, object]) -> WardianError:
+    """For pickling: an exception again from its fields."""
+    return kind(**fields)
 
 
 def printable(text: str) -> str:

@@ -382,15 +382,16 @@ class Instance:
         return f"<wardian.Instance of {self.module!r}>"
 
 
-def instantiate(module: Module, imports: Mapping[str, Mapping[str, object]], limits: Limits) -> Instance:
-    """Behind :meth:`wardian.Module.instantiate`."""
+def instantiate(
+    module: Module, imports: Mapping[str, Mapping[str, object]], limits: Limits, store: Store | None = None
+) -> Instance:
+    """Behind :meth:`wardian.Module.instantiate`; in ``store`` if one is given."""
     from wardian.api.link import Linker
 
     code = module.code()
     process = module.engine.process
     process.watch_python_signals()
     linker = Linker(code, imports)
-    store: Store | None = None
     for joined in linker.stores:
         store = joined.root() if store is None else store.join(joined)
     if store is None:
@@ -401,4 +402,3 @@ def instantiate(module: Module, imports: Mapping[str, Mapping[str, object]], lim
     if start is not None:
         data.func_at(start)()
     return instance
-

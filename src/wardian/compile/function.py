@@ -19,7 +19,7 @@ from wardian.compile.options import CodeOptions
 from wardian.syntax.families import Family
 from wardian.syntax.instructions import Row
 from wardian.syntax.module import Module
-from wardian.syntax.types import FuncType, MemoryType, NumType, TableType, ValType
+from wardian.syntax.types import FuncType, MemoryType, NumType, RefType, TableType, ValType
 from wardian.vm import abi, builtins
 from wardian.vm.layout import FUNCREF, HEADER, STORE, InstanceLayout
 from wardian.vm.traps import TrapCode
@@ -144,7 +144,7 @@ class Lowering:
                 self.locals.append(slot)
                 self.local_types.append(name)
         results = [self.facts.llvm(t) for t in self.type.results]
-        self.frames.append(Frame("function", "ret", [], results, 0))
+        self.frames.append(Frame("function", "leave", [], results, 0))
 
     def zero(self, t: ValType) -> Value:
         """The default value of ``t``. A float's zero is fenced, see :meth:`fence`."""
@@ -297,7 +297,7 @@ class Lowering:
         if isinstance(imm, int):
             t = self.facts.func_type(imm)
             return [self.facts.llvm(p) for p in t.params], [self.facts.llvm(r) for r in t.results]
-        assert isinstance(imm, ValType.__args__)  # type: ignore[attr-defined]
+        assert isinstance(imm, NumType | RefType)
         return [], [self.facts.llvm(imm)]
 
     def join(self, frame: Frame) -> None:

@@ -183,13 +183,13 @@ class Block:
     __slots__ = ("_buffer", "address", "words")
 
     def __init__(self, size: int) -> None:
-        size = max(size, 8)
+        size = max(size + 7 & -8, 8)
         # SAFETY: the buffer belongs to this object; 16 spare bytes align it.
         self._buffer = ctypes.create_string_buffer(size + 16)
         raw = ctypes.addressof(self._buffer)
         self.address = (raw + 15) & -16
         skip = self.address - raw
-        self.words = memoryview(self._buffer).cast("B")[skip : skip + (size & -8)].cast("Q")
+        self.words = memoryview(self._buffer).cast("B")[skip : skip + size].cast("Q")
 
     def __setitem__(self, offset: int, value: int) -> None:
         """Write the word at byte ``offset``."""

@@ -26,7 +26,7 @@ class Store:
         "_merged",
         "_ref_ids",
         "_refs",
-        "_wake",
+        "_wakes",
         "block",
         "contexts",
         "keep",
@@ -45,7 +45,7 @@ class Store:
         self._refs: dict[int, object] = {}
         self._ref_ids: dict[int, int] = {}
         self._merged: Store | None = None
-        self._wake: tuple[OwnedFd, OwnedFd] | None = None
+        self._wakes: list[tuple[OwnedFd, OwnedFd]] = []
 
     def root(self) -> Store:
         """The store this one has become part of, or itself."""
@@ -74,6 +74,7 @@ class Store:
         one.contexts.update(two.contexts)
         one.keep.extend(two.keep)
         one.keep.append(two)
+        one._wakes += two._wakes
         one._refs.update(two._refs)
         one._ref_ids.update(two._ref_ids)
         two._merged = one
@@ -96,27 +97,28 @@ class Store:
         self.block[STORE.at["interrupt"]] = int(code)
         native = self.process.native
         native.signal_thread(native.peek(thread + THREAD.at["pthread"]), self.process.stop_signal)
-        if self._wake is not None:
+        for _, end in self._wakes:
             with contextlib.suppress(BlockingIOError):
-                os.write(self._wake[1], b"!")
+                os.write(end, b"!")
         return True
 
     def clear_stop(self) -> None:
         """Forget an interruption that has been delivered or came too late."""
         self.block[STORE.at["interrupt"]] = 0
-        if self._wake is not None:
+        for end, _ in self._wakes:
             with contextlib.suppress(BlockingIOError):
-                while os.read(self._wake[0], 4096):
+                while os.read(end, 4096):
                     pass
 
     def wake_fd(self) -> int:
         """A file descriptor that becomes readable when a guest blocked in a host call must stop."""
-        if self._wake is None:
+        root = self.root()
+        if not root._wakes:
             read, write = os.pipe()
-            self._wake = OwnedFd(read), OwnedFd(write)
-            for end in self._wake:
+            root._wakes.append((OwnedFd(read), OwnedFd(write)))
+            for end in root._wakes[0]:
                 os.set_blocking(end, False)
-        return self._wake[0]
+        return root._wakes[0][0]
 
     # -- references ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,1 @@
+"""Running whole programs: the guest's side of ``subprocess.run``."""

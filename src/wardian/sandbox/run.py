@@ -1,0 +1,277 @@
+"""``wardian.run``: a program, its arguments and its grants in; how it ended out.
+
+Invariant: whatever the guest does, ``run`` returns a :class:`RunResult` (or raises, with ``check=True``); it raises otherwise
+only for what the *caller* got wrong, or for an exception of the caller's own host functions. In-process for now.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, Final, Literal, NoReturn, TypeAlias, final
+
+from wardian.api import handles
+from wardian.api.engine import Engine, default_engine
+from wardian.api.module import ImportType, Module
+from wardian.capability.stream import CaptureOutput
+from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
+from wardian.grants import Capture, Data, DirGrant, Grants, Inherit, InputGrant, Null, OutputGrant
+from wardian.limits import Limits
+from wardian.runtime.store import Store
+from wardian.syntax.types import F32, F64, FuncType, RefType
+from wardian.wasi.p1.bind import host_imports
+from wardian.wasi.p1.context import WasiContext
+
+Status: TypeAlias = Literal["exited", "trapped", "timeout", "interrupted"]
+
+TRAPPED: Final = 134
+"""``returncode`` of a guest that trapped, as a shell shows SIGABRT, and as Wasmtime's command does."""
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a run cost: ``seconds`` of wall time, and the most bytes its memories had."""
+
+    seconds: float
+    memory: int
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """How a guest ended. ``stdout`` and ``stderr`` are ``bytes`` (``str`` with ``text=True``), empty unless captured.
+
+    ``status`` is ``"exited"`` (see ``returncode``), ``"trapped"`` (see ``trap``), ``"timeout"`` or ``"interrupted"``;
+    ``truncated`` tells that captured output went beyond its bound; ``values`` are the results of ``invoke``.
+    """
+
+    status: Status
+    returncode: int
+    stdout: Any
+    stderr: Any
+    trap: Trap | None
+    usage: Usage
+    truncated: bool = False
+    values: tuple[Any, ...] = ()
+
+    def check(self) -> RunResult:
+        """Itself if the guest exited with 0; else raises its :class:`Trap`, or :class:`Exit`."""
+        if self.trap is not None:
+            raise self.trap
+        if self.returncode:
+            raise Exit(self.returncode)
+        return self
+
+
+Dirs: TypeAlias = "Mapping[str, str | os.PathLike[str]] | Iterable[tuple[str, str, bool] | tuple[str, str] | DirGrant]"
+
+
+def run(
+    module: Module | bytes | str | os.PathLike[str],
+    args: Sequence[Any] = (),
+    *,
+    argv0: str | None = None,
+    env: Mapping[str, str] | None = None,
+    dirs: Dirs | None = None,
+    input: bytes | str | None = None,
+    stdin: Literal["inherit"] | None = None,
+    stdout: Literal["inherit"] | None = None,
+    stderr: Literal["inherit"] | None = None,
+    output_limit: int = 16 << 20,
+    text: bool = False,
+    timeout: float | None = None,
+    memory: int | str | None = None,
+    stack: int | str | None = None,
+    invoke: str | None = None,
+    imports: Mapping[str, Mapping[str, object]] | None = None,
+    unknown_imports: Literal["trap", "default"] | None = None,
+    engine: Engine | None = None,
+    check: bool = False,
+) -> RunResult:
+    """Run a WASI program (its ``_start``), or with ``invoke`` one exported function, to the end.
+
+    * ``module``: a path, the bytes, or a :class:`Module`; ``args`` become ``argv[1:]`` (or ``invoke``'s parameters).
+    * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each), empty
+      standard input (``input`` is its contents), output captured up to ``output_limit`` bytes a stream; ``"inherit"`` connects
+      a stream to this process's own.
+    * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
+    * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
+
+    Raises what :class:`Module` and linking raise, ``OSError`` for a directory that cannot be opened; with ``check=True`` also
+    :class:`Trap` or :class:`Exit` for a guest that did not exit with 0.
+    """
+    module = _module(module, engine)
+    limits = _limits(module.engine.config.limits, memory, stack)
+    grants = Grants(
+        args=() if invoke is not None else (argv0 or _program_name(module), *map(str, args)),
+        env=tuple((env or {}).items()),
+        dirs=tuple(_dirs(dirs)),
+        stdin=_stdin(input, stdin),
+        stdout=_output(stdout, output_limit),
+        stderr=_output(stderr, output_limit),
+    )
+    job = _Job(module, limits, grants, imports or {}, unknown_imports)
+    try:
+        result = job.run(invoke, tuple(args), timeout)
+    finally:
+        job.context.close()
+        module.engine.flush()
+    if text:
+        result = replace(
+            result, stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
+        )
+    return result.check() if check else result
+
+
+@final
+class _Job:
+    """One run: a store of its own, a WASI context, an instance."""
+
+    def __init__(
+        self,
+        module: Module,
+        limits: Limits,
+        grants: Grants,
+        imports: Mapping[str, Mapping[str, object]],
+        unknown: str | None,
+    ) -> None:
+        self.module = module
+        self.limits = limits
+        self.store = Store(module.engine.process, limits)
+        self.context = WasiContext.from_grants(grants, self.store.wake_fd())
+        self.imports: dict[str, dict[str, object]] = {}
+        wasi = host_imports(self.context)
+        for asked in module.imports:
+            given = imports.get(asked.module, {}).get(asked.name) or wasi.get(asked.module, {}).get(asked.name)
+            if given is None and unknown is not None:
+                given = _substitute(asked, unknown)
+            if given is not None:
+                self.imports.setdefault(asked.module, {})[asked.name] = given
+
+    def run(self, invoke: str | None, args: tuple[Any, ...], timeout: float | None) -> RunResult:
+        watchdog = self.module.engine.watchdog
+        started = time.monotonic()
+        armed = watchdog.arm(self.store, timeout) if timeout is not None else None
+        status: Status = "exited"
+        code, trap, values = 0, None, ()
+        try:
+            values = self._call(invoke, args)
+        except Exit as exit:
+            code = exit.code
+        except Trap as fault:
+            trap, code = fault, TRAPPED
+            status = _STATUS.get(fault.code, "trapped") if isinstance(fault, Interrupted) else "trapped"
+        finally:
+            if armed is not None:
+                watchdog.disarm(armed)
+        seconds = time.monotonic() - started
+        out, err = self.context.stdout, self.context.stderr
+        captured = [stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (out, err)]
+        truncated = any(stream.truncated for stream in (out, err) if isinstance(stream, CaptureOutput))
+        return RunResult(status, code, *captured, trap, Usage(seconds, self._peak()), truncated, values)
+
+    def _call(self, invoke: str | None, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        instance = handles.instantiate(self.module, self.imports, self.limits, self.store)
+        exports = instance.exports
+        self._memories = instance._data.memories
+        exported = exports.get("memory")
+        if isinstance(exported, handles.Memory):
+            self.context.memory = exported
+        elif self._memories:
+            self.context.memory = self._memories[0]
+        if invoke is None:
+            start = exports.get("_start")
+            if start is None:
+                raise LinkError("the module has no _start function; name one with invoke=")
+            start()
+            return ()
+        if "_initialize" in exports and invoke != "_initialize":
+            exports["_initialize"]()
+        if invoke not in exports:
+            raise LinkError(f"the module exports no function {printable(invoke)!r}")
+        result = exports[invoke](*args)
+        return () if result is None else result if isinstance(result, tuple) else (result,)
+
+    _memories: Sequence[Any] = ()
+
+    def _peak(self) -> int:
+        return sum(memory.peak for memory in self._memories)
+
+
+_STATUS: Final[Mapping[str, Status]] = MappingProxyType({"timeout": "timeout", "interrupt": "interrupted"})
+
+
+def _module(module: Module | bytes | str | os.PathLike[str], engine: Engine | None) -> Module:
+    if isinstance(module, Module):
+        return module
+    if isinstance(module, bytes | bytearray | memoryview):
+        return Module(module, engine)
+    return Module.from_file(module, engine or default_engine())
+
+
+def _program_name(module: Module) -> str:
+    return module.name or "main.wasm"
+
+
+def _limits(limits: Limits, memory: int | str | None, stack: int | str | None) -> Limits:
+    if memory is not None:
+        limits = replace(limits, memory=parse_size(memory))
+    if stack is not None:
+        limits = replace(limits, stack=parse_size(stack))
+    return limits
+
+
+def parse_size(value: int | str) -> int:
+    """Bytes from a number or a text such as ``"64M"`` or ``"1.5G"``. Raises ``ValueError``."""
+    if isinstance(value, int):
+        return value
+    text = value.strip().upper().removesuffix("IB").removesuffix("B")
+    shift = {"K": 10, "M": 20, "G": 30, "T": 40}.get(text[-1:], 0)
+    try:
+        return int(float(text[:-1] if shift else text) * (1 << shift))
+    except (ValueError, OverflowError):
+        raise ValueError(f"{value!r} is not a size; give bytes, or a text such as '64M'") from None
+
+
+def _dirs(dirs: Dirs | None) -> Iterable[DirGrant]:
+    if dirs is None:
+        return
+    pairs: Iterable[Any] = ((host, guest) for guest, host in dirs.items()) if isinstance(dirs, Mapping) else dirs
+    for entry in pairs:
+        yield entry if isinstance(entry, DirGrant) else DirGrant(os.fspath(entry[0]), *entry[1:])
+
+
+def _stdin(input: bytes | str | None, stdin: str | None) -> InputGrant:
+    if input is not None:
+        if stdin is not None:
+            raise ValueError("input and stdin exclude each other")
+        return Data(input.encode() if isinstance(input, str) else bytes(input))
+    if stdin not in (None, "inherit"):
+        raise ValueError(f"stdin must be None or 'inherit', not {stdin!r}; for contents use input=")
+    return Inherit() if stdin == "inherit" else Null()
+
+
+def _output(choice: str | None, limit: int) -> OutputGrant:
+    if choice not in (None, "inherit"):
+        raise ValueError(f"an output stream must be None (captured) or 'inherit', not {choice!r}")
+    return Inherit() if choice == "inherit" else Capture(limit)
+
+
+def _substitute(asked: ImportType, unknown: str) -> Callable[..., object] | None:
+    """A function for an import nobody defines: one that traps, or one that returns zeros."""
+    if not isinstance(asked.type, FuncType):
+        return None
+    name = f"{printable(asked.module)}.{printable(asked.name)}"
+    if unknown == "trap":
+
+        def trap(*args: object) -> NoReturn:
+            raise Trap("unknown_import", f"unknown import {name} was called")
+
+        return trap
+    zeros = tuple(0.0 if t in (F32, F64) else None if isinstance(t, RefType) else 0 for t in asked.type.results)
+    value = zeros[0] if len(zeros) == 1 else zeros
+    return lambda *args: value
