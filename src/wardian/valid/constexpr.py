@@ -48,7 +48,7 @@ def check(ctx: ModuleContext, validator: Validator, expr: Slice, want: ValType, 
     required``, ``unknown global`` ...), :class:`MalformedError`, :class:`FeatureDisabled`.
     """
     start, end = expr
-    number = _lone_integer(ctx.module.source, expr)
+    number = lone_integer(ctx.module.source, expr)
     if number is not None and number[0] is want:
         return
     validator.begin(None, FuncType((), (want,)), [], start)
@@ -67,7 +67,7 @@ def check(ctx: ModuleContext, validator: Validator, expr: Slice, want: ValType, 
     validator.finish(end)
 
 
-def _lone_integer(source: bytes, expr: Slice) -> tuple[ValType, int] | None:
+def lone_integer(source: bytes, expr: Slice) -> tuple[ValType, int] | None:
     """Type and bits of an expression that is one integer ``t.const`` and nothing more, else ``None``.
 
     FAST: big modules have tens of thousands of data segments, and nearly all of their offsets are such.
@@ -141,7 +141,7 @@ def evaluate(ctx: ModuleContext, expr: Slice, env: Environment) -> object:
 
     Raises whatever ``env`` raises; nothing of its own.
     """
-    number = _lone_integer(ctx.module.source, expr)
+    number = lone_integer(ctx.module.source, expr)
     if number is not None:
         return number[1]
     stack: list[object] = []
