@@ -64,11 +64,11 @@ class Listing:
             self._recent.clear()
             self._first = 0
             self._entries = self._all()
-        del self._recent[: cookie - self._first]
-        while not self._recent and self._first < cookie and next(self._entries, None) is not None:
+        known = min(cookie - self._first, len(self._recent))
+        del self._recent[:known]
+        self._first += known
+        while self._first < cookie and next(self._entries, None) is not None:
             self._first += 1
-        if self._recent:
-            self._first = cookie
         return self._from_here(cookie)
 
     def _from_here(self, cookie: int) -> Iterator[tuple[int, Entry]]:

@@ -1,0 +1,74 @@
+"""The tables of ``docs/wasi.md``, from the rows: ``python -m wardian.wasi.p1.document docs/wasi.md`` renews them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from wardian.wasi.errno import NUMBERS
+from wardian.wasi.p1.context import Function
+from wardian.wasi.p1.table import FUNCTIONS
+from wardian.wasi.p1.types import PREVIEW_0, STRUCTS, STRUCTS_0, Rights, Struct
+
+BEGIN: Final = "<!-- generated: begin -->"
+END: Final = "<!-- generated: end -->"
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def _rights(row: Function) -> str:
+    names = [f"`{Rights(rights).name}`" for rights in (row.rights, row.target) if rights]
+    return ", ".join(names)
+
+
+def _function(row: Function) -> tuple[str, ...]:
+    params = " ".join(map(repr, row.type.params))
+    results = " ".join(map(repr, row.type.results)) or "never returns"
+    return f"`{row.name}`", params, results, _rights(row), "no" if row.name in PREVIEW_0.lacks else "yes"
+
+
+def _struct(row: Struct, preview: str) -> tuple[str, ...]:
+    fields = ", ".join(f"{name} {kind} @{offset}" for name, offset, kind in row.fields)
+    return f"`{row.name}`", preview, str(row.size), str(row.align), fields
+
+
+def tables() -> str:
+    """The generated part: functions, structs, error numbers."""
+    structs = [*(_struct(row, "1") for row in STRUCTS), *(_struct(row, "0") for row in STRUCTS_0)]
+    errors = ((str(number), reason.name.lower().replace("_", " "), reason.value) for reason, number in NUMBERS.items())
+    return "\n".join((
+        f"### The {len(FUNCTIONS)} functions\n",
+        _table(("function", "parameters", "result", "rights needed", "in preview 0"), map(_function, FUNCTIONS)),
+        "### Structs\n",
+        _table(("struct", "preview", "size", "alignment", "fields: name, type, offset"), structs),
+        "### Error numbers in use\n",
+        _table(("errno", "name", "meaning"), errors),
+    ))
+
+
+def renewed(text: str) -> str:
+    """``text`` with what stands between the two marks replaced. Raises ``ValueError`` if a mark is missing."""
+    before, mark, rest = text.partition(BEGIN)
+    _, other, after = rest.partition(END)
+    if not mark or not other:
+        raise ValueError(f"the marks {BEGIN} and {END} are missing")
+    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
+
+
+def main(arguments: list[str]) -> int:
+    """Renew the files named, or write the tables to standard output."""
+    if not arguments:
+        sys.stdout.write(tables())
+    for name in arguments:
+        path = Path(name)
+        path.write_text(renewed(path.read_text("utf-8")), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
