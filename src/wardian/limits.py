@@ -47,7 +47,7 @@ class Limits:
     memory: int = 4 << 30
     table_elements: int = 10_000_000
     instances: int = 1_000_000
-    stack: int = 1 << 20
+    stack: int = 4 << 20
 
     def check(self, name: str, value: int) -> None:
         """Raise :class:`LimitExceeded` if ``value`` is above the bound ``name``."""

@@ -150,7 +150,7 @@ def test_opening(directory: HostDirectory) -> None:
         (b"dir", BOTH, Errno.IS_DIRECTORY),
         (b"dir", OpenMode(directory=True), None),
         (b"file", OpenMode(directory=True), Errno.NOT_DIRECTORY),
-        (b"to_dir", OpenMode(directory=True), Errno.NOT_DIRECTORY),
+        (b"to_dir", OpenMode(directory=True), Errno.LOOP),
         (b"to_dir", OpenMode(directory=True, follow=True), None),
         (b"file", OpenMode(create=True, exclusive=True), Errno.EXISTS),
         (b"nowhere", READ, Errno.NO_ENTRY),

@@ -37,7 +37,7 @@ _IMAGE_FROM: Final = 64 << 10
 _IMAGE_SPARSE: Final = 16
 """An image is made only if it is at most this many times larger than the data in it."""
 
-_INLINE_STACK: Final = 4 << 20
+_INLINE_STACK: Final = 3 << 20
 """Stack a thread must have beyond what guests may use before LLVM is run on it."""
 
 
@@ -52,7 +52,7 @@ class ModuleCode:
         module = ctx.module
         self.layout = InstanceLayout.of(module)
         engine.check_layout(self.layout)
-        self.options = CodeOptions(self._level(), engine.config.checks)
+        self.options = self._options()
         count = len(module.funcs)
         self.codes = Block(8 * count)
         self.codes.words[:count] = memoryview(array("Q", engine.stubs(count)))
@@ -73,13 +73,14 @@ class ModuleCode:
         self._names: Names | None = None
         self._image: Image | None | Literal[False] = False
 
-    def _level(self) -> Literal["O0", "O2"]:
-        opt = self.engine.config.opt
-        if opt != "auto":
-            return opt
+    def _options(self) -> CodeOptions:
+        """What the configuration, or the module's size where it says ``auto``, makes of the choices."""
+        config = self.engine.config
         bodies = self.ctx.module.bodies
         size = bodies[-1][1] - bodies[0][0] if bodies else 0
-        return "O2" if size <= OPTIMISE_BELOW else "O0"
+        opt = config.opt if config.opt != "auto" else "O2" if size <= OPTIMISE_BELOW else "O0"
+        checks = config.checks if config.checks != "auto" else "explicit" if opt == "O2" else "guard"
+        return CodeOptions(opt, checks)
 
     # -- code ----------------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ Text rather than llvmlite's builder objects because it is some thirty times quic
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final, TypeAlias, final
 
 Value: TypeAlias = "tuple[str, str]"
@@ -35,7 +36,7 @@ METADATA: Final = """
 class Emitter:
     """Writes one function. ``entry`` collects what must stand before everything else (allocas, invariant loads)."""
 
-    __slots__ = ("block", "declared", "entry", "lines", "names")
+    __slots__ = ("block", "declared", "entry", "lines", "names", "quiet", "views")
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -43,6 +44,10 @@ class Emitter:
         self.declared: set[str] = set()
         self.names = 0
         self.block = "entry"
+        self.views: dict[str, Value] = {}
+        """A v128's name -> the vector of another type that it was cast from (:mod:`wardian.compile.simd`)."""
+        self.quiet: set[str] = set()
+        """Names of vectors that came out of float arithmetic (:mod:`wardian.compile.simd`)."""
 
     def name(self) -> str:
         self.names += 1
@@ -105,6 +110,46 @@ class Emitter:
         n = self.name()
         self.lines.append(f" {n} = call {result} @llvm.{name}({', '.join(f'{a[1]} {a[0]}' for a in args)})")
         return n, result
+
+    # -- vectors ---------------------------------------------------------------------------------------------------
+
+    def compare(self, op: str, x: Value, y: Value, lanes: int) -> Value:
+        """Compare lane by lane; ``op`` is such as ``"icmp slt"``. The result is a vector of ``i1``."""
+        n = self.name()
+        self.lines.append(f" {n} = {op} {x[1]} {x[0]}, {y[0]}")
+        return n, f"<{lanes} x i1>"
+
+    def choose(self, mask: Value, x: Value, y: Value) -> Value:
+        """``x`` where a lane of ``mask`` (a vector of ``i1``) is set, else ``y``."""
+        n = self.name()
+        self.lines.append(f" {n} = select {mask[1]} {mask[0]}, {x[1]} {x[0]}, {y[1]} {y[0]}")
+        return n, x[1]
+
+    def lane(self, vector: Value, index: Value, type: str) -> Value:
+        """``index`` must be less than the number of lanes."""
+        n = self.name()
+        self.lines.append(f" {n} = extractelement {vector[1]} {vector[0]}, {index[1]} {index[0]}")
+        return n, type
+
+    def with_lane(self, vector: Value, value: Value, index: int) -> Value:
+        n = self.name()
+        self.lines.append(f" {n} = insertelement {vector[1]} {vector[0]}, {value[1]} {value[0]}, i32 {index}")
+        return n, vector[1]
+
+    def shuffle(self, x: Value, y: Value, lanes: Sequence[int], lane: str) -> Value:
+        """The ``lanes`` of ``x`` and, counted on, ``y``; ``lane`` is the type of one."""
+        n = self.name()
+        mask = ", ".join([f"i32 {i}" for i in lanes])
+        self.lines.append(
+            f" {n} = shufflevector {x[1]} {x[0]}, {y[1]} {y[0]}, <{len(lanes)} x i32> <{mask}>"
+        )
+        return n, f"<{len(lanes)} x {lane}>"
+
+    def splat(self, value: Value, lanes: int) -> Value:
+        """``value`` in every lane."""
+        type_ = f"<{lanes} x {value[1]}>"
+        first = self.with_lane(("poison", type_), value, 0)
+        return self.shuffle(first, ("poison", type_), [0] * lanes, value[1])
 
     # -- memory ----------------------------------------------------------------------------------------------------
 
@@ -201,3 +246,9 @@ def const(value: int, type: str) -> Value:
 def float_bits(bits: int, type: str) -> Value:
     """A floating-point constant by its bits; exact for every NaN, which LLVM's own float syntax is not."""
     return (f"bitcast (i32 {bits} to float)", type) if type == "float" else (f"bitcast (i64 {bits} to double)", type)
+
+
+def v128(data: bytes) -> Value:
+    """A constant of 16 bytes."""
+    text = "<" + ", ".join([f"i8 {byte}" for byte in data]) + ">" if any(data) else "zeroinitializer"
+    return text, "<16 x i8>"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from wardian.compile import emit
 from wardian.compile.emit import Value, const
@@ -30,13 +30,14 @@ _FENCED: Final = MappingProxyType(
 """The neutral constants +-0 and +-1: see :meth:`Lowering.fence`."""
 
 
-def const_(lo: Lowering, fam: f.Const, imm: int) -> None:
+def const_(lo: Lowering, fam: f.Const, imm: Any) -> None:
     t = fam.type
     if t is I32 or t is I64:
         lo.push(const(imm, LLVM[t]))
         return
     if t is V128:
-        raise AssertionError("v128.const has its own lowering")
+        lo.push(emit.v128(imm))
+        return
     value = emit.float_bits(imm, LLVM[t])
     lo.push(lo.fence(value) if imm in _FENCED[t] else value)
 
@@ -237,6 +238,33 @@ def reinterpret(lo: Lowering, fam: f.Reinterpret, imm: None) -> None:
     lo.push(lo.b.cast("bitcast", lo.pop(), LLVM[fam.dst]))
 
 
+# -- wide arithmetic ---------------------------------------------------------------------------------------------------
+
+
+def _join(lo: Lowering, low: Value, high: Value) -> Value:
+    """The ``i128`` of two 64-bit halves."""
+    b = lo.b
+    upper = b.binary("shl", b.cast("zext", high, "i128"), const(64, "i128"))
+    return b.binary("or", upper, b.cast("zext", low, "i128"))
+
+
+def _push_halves(lo: Lowering, wide: Value) -> None:
+    b = lo.b
+    lo.push(b.cast("trunc", wide, "i64"))
+    lo.push(b.cast("trunc", b.binary("lshr", wide, const(64, "i128")), "i64"))
+
+
+def wide_bin(lo: Lowering, fam: f.WideBin, imm: None) -> None:
+    x_low, x_high, y_low, y_high = lo.pop_n(4)
+    _push_halves(lo, lo.b.binary(_INT_BIN[fam.op], _join(lo, x_low, x_high), _join(lo, y_low, y_high)))
+
+
+def wide_mul(lo: Lowering, fam: f.WideMul, imm: None) -> None:
+    extend = "sext" if fam.signed else "zext"
+    y, x = (lo.b.cast(extend, lo.pop(), "i128") for _ in range(2))
+    _push_halves(lo, lo.b.binary("mul", x, y))
+
+
 LIVE: Final[FamilyTable] = MappingProxyType(
     {
         f.Const: const_,
@@ -256,5 +284,7 @@ LIVE: Final[FamilyTable] = MappingProxyType(
         f.Demote: demote,
         f.Promote: promote,
         f.Reinterpret: reinterpret,
+        f.WideBin: wide_bin,
+        f.WideMul: wide_mul,
     }
 )

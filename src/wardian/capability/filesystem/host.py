@@ -91,7 +91,6 @@ def _open_flags(mode: OpenMode) -> int:
     wanted = (
         (mode.create, os.O_CREAT),
         (mode.exclusive, os.O_EXCL),
-        (mode.directory, os.O_DIRECTORY),
         (not mode.follow, os.O_NOFOLLOW),
         (mode.append, os.O_APPEND),
         (mode.sync, os.O_SYNC),
@@ -218,6 +217,10 @@ class HostDirectory:
         except OSError:
             os.close(fd)
             raise
+        if mode.directory and type_ is not FileType.DIRECTORY:
+            # Not left to O_DIRECTORY, which calls a link that is not to be followed no directory, rather than a loop.
+            os.close(fd)
+            raise CapabilityError(Errno.NOT_DIRECTORY)
         if type_ is FileType.DIRECTORY:
             return Opened(None, HostDirectory(fd, self._resolver, self.readonly))
         return Opened(HostFile(fd, type_, self.readonly), None)
