@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import stat
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import IntEnum
 from types import MappingProxyType
 from typing import Final, NamedTuple, Protocol, final
@@ -35,7 +34,6 @@ FROM_MODE: Final = MappingProxyType({
 })
 
 
-@final
 class FileStat(NamedTuple):
     """What is known of a file. Times are nanoseconds since 1970, and negative before it."""
 
@@ -49,7 +47,6 @@ class FileStat(NamedTuple):
     changed: int
 
 
-@final
 class Entry(NamedTuple):
     """One name in a directory; ``.`` and ``..`` are not among them."""
 
@@ -67,9 +64,7 @@ class Advice(IntEnum):
     NO_REUSE = 5
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class OpenMode:
+class OpenMode(NamedTuple):
     """How to open a path. ``follow`` concerns the last component only; those before it are always followed."""
 
     read: bool = True
@@ -85,9 +80,7 @@ class OpenMode:
     read_sync: bool = False
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class NewTimes:
+class NewTimes(NamedTuple):
     """Times to set: nanoseconds since 1970, or ``None`` to leave one as it is."""
 
     accessed: int | None

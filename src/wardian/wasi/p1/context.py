@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TypeAlias, final
+from typing import NamedTuple, TypeAlias, final
 
 from wardian.capability.clock import Clocks, FrozenClocks, HostClocks
 from wardian.capability.environment import arguments, variables
@@ -36,9 +35,7 @@ from wardian.wasi.p1.types import Preview
 Handler: TypeAlias = Callable[..., "int | None"]
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Function:
+class Function(NamedTuple):
     """One function of the ABI.
 
     ``bind(context, preview, row)`` gives the callable. Of a descriptor it is given, ``rights`` are needed, and of a

@@ -6,7 +6,6 @@ memory of the host; the second reading checks as much as the first.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final, final
 
 from wardian.capability.clock import ClockKind
@@ -31,13 +30,15 @@ _BLOCK: Final = 0x1000
 
 
 @final
-@dataclass(slots=True)
 class _Plan:
     """What there is to wait for: host descriptors and events, the nearest time, or nothing since one is ready."""
 
-    interests: dict[int, int] = field(default_factory=dict)
-    timeout: int | None = None
-    ready: bool = False
+    __slots__ = ("interests", "ready", "timeout")
+
+    def __init__(self) -> None:
+        self.interests: dict[int, int] = {}
+        self.timeout: int | None = None
+        self.ready = False
 
 
 def _remaining(ctx: WasiContext, clock: int, timeout: int, flags: int, start: int) -> int:

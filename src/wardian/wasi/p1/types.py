@@ -6,9 +6,8 @@ Invariant: a :class:`Struct` is laid out exactly as its row says; padding is wri
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum, IntFlag
-from typing import Any, Final, final
+from typing import Any, Final, NamedTuple, final
 
 _CODES: Final = {"u8": ("B", 1), "u16": ("H", 2), "u32": ("I", 4), "u64": ("Q", 8), "s64": ("q", 8)}
 
@@ -175,9 +174,7 @@ SUBCLOCK_ABSTIME: Final = 1
 EVENT_HANGUP: Final = 1
 
 
-@final
-@dataclass(frozen=True, slots=True)
-class Preview:
+class Preview(NamedTuple):
     """Where the two ABIs that share the table differ.
 
     ``whence`` maps the guest's number to the host's ``SEEK_SET``, ``SEEK_CUR``, ``SEEK_END``; ``lacks`` names the
