@@ -29,6 +29,7 @@ from wardian.syntax.types import (
     FUNCREF,
     I32,
     I64,
+    V128,
     GlobalType,
     MemoryType,
     RefType,
@@ -64,6 +65,7 @@ _NAMED: Final[dict[str, ValType]] = {
     "i64": I64,
     "f32": F32,
     "f64": F64,
+    "v128": V128,
     "funcref": FUNCREF,
     "externref": EXTERNREF,
 }
@@ -244,7 +246,8 @@ class Global:
     _instance: GlobalInstance
 
     def __init__(self, type: str, value: Any, *, mutable: bool = False) -> None:
-        """A global of type ``"i32"``, ``"i64"``, ``"f32"``, ``"f64"``, ``"funcref"`` or ``"externref"``, to be imported."""
+        """A global of type ``"i32"``, ``"i64"``, ``"f32"``, ``"f64"``, ``"v128"``, ``"funcref"`` or ``"externref"``, to be
+        imported."""
         if type not in _NAMED:
             raise ValueError(f"type must be one of {', '.join(_NAMED)}, not {type!r}")
         self._instance = GlobalInstance(GlobalType(_NAMED[type], mutable), _no_types())

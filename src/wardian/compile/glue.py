@@ -582,6 +582,10 @@ def _box(t: _Text, bi: str, letter: str, value: str, owner: str, position: int) 
         return t.c(bi, "PyFloat_FromDouble", f"double {value}")
     if letter == "f":
         return t.c(bi, "PyFloat_FromDouble", f"double {_widen_f32(t, value)}")
+    if letter == "v":
+        room = t.new("alloca <16 x i8>, align 16")
+        t.do(f"store <16 x i8> {value}, ptr {room}, align 16")
+        return t.c(bi, "PyBytes_FromStringAndSize", f"ptr {room}", "i64 16")
     word = t.new(f"ptrtoint ptr {value} to i64") if letter == "r" else value
     raw = t.c(bi, "PyLong_FromUnsignedLongLong", f"i64 {word}")
     place = t.c(bi, "PyLong_FromLongLong", f"i64 {position}")
@@ -597,6 +601,8 @@ def _unbox(t: _Text, bi: str, letter: str, obj: str, owner: str, position: int, 
     The quick way is CPython's own conversion; whatever it refuses is given to ``py_unbox``, which converts what else is
     acceptable or explains what is wrong.
     """
+    if letter == "v":
+        return _unbox_vector(t, bi, obj, owner, position, failed)
     slow, done = t.label(), t.label()
     quick = ""
     if letter in "il":
@@ -625,11 +631,7 @@ def _unbox(t: _Text, bi: str, letter: str, obj: str, owner: str, position: int, 
         t.do(f"br label %{slow}")
         wide, came = "i64", ""
     t.at(slow)
-    t.c(bi, "PyErr_Clear")
-    place = t.c(bi, "PyLong_FromLongLong", f"i64 {position}")
-    fixed = t.py(bi, "py_unbox", owner, place, obj)
-    t.c(bi, "Py_DecRef", f"ptr {place}")
-    t.branch(t.new(f"icmp eq ptr {fixed}, null"), failed)
+    fixed = _fix(t, bi, obj, owner, position, failed)
     convert = {"double": "PyFloat_AsDouble", "i64": "PyLong_AsLongLong" if letter in "il" else "PyLong_AsUnsignedLongLong"}
     again = t.c(bi, convert[wide], f"ptr {fixed}")
     t.c(bi, "Py_DecRef", f"ptr {fixed}")
@@ -649,6 +651,38 @@ def _unbox(t: _Text, bi: str, letter: str, obj: str, owner: str, position: int, 
     if letter == "r":
         return t.new(f"inttoptr i64 {value} to ptr")
     return value
+
+
+def _fix(t: _Text, bi: str, obj: str, owner: str, position: int, failed: str) -> str:
+    """What ``py_unbox`` makes of ``obj``, a new reference; CPython's own conversion has just refused it."""
+    t.c(bi, "PyErr_Clear")
+    place = t.c(bi, "PyLong_FromLongLong", f"i64 {position}")
+    fixed = t.py(bi, "py_unbox", owner, place, obj)
+    t.c(bi, "Py_DecRef", f"ptr {place}")
+    t.branch(t.new(f"icmp eq ptr {fixed}, null"), failed)
+    return fixed
+
+
+def _unbox_vector(t: _Text, bi: str, obj: str, owner: str, position: int, failed: str) -> str:
+    """A v128: 16 bytes as they are; anything else is given to ``py_unbox``, which makes 16 bytes of it or raises."""
+    slow, sized, good, done = t.label(), t.label(), t.label(), t.label()
+    data = t.c(bi, "PyBytes_AsString", f"ptr {obj}")
+    t.do(f"br i1 {t.new(f'icmp eq ptr {data}, null')}, label %{slow}, label %{sized}")
+    t.at(sized)
+    size = t.c(bi, "PyBytes_Size", f"ptr {obj}")
+    t.do(f"br i1 {t.new(f'icmp eq i64 {size}, 16')}, label %{good}, label %{slow}")
+    t.at(good)
+    quick = t.new(f"load <16 x i8>, ptr {data}, align 1")
+    t.do(f"br label %{done}")
+    t.at(slow)
+    fixed = _fix(t, bi, obj, owner, position, failed)
+    # py_unbox gives bytes of length 16 for a v128, so neither call can fail.
+    again = t.new(f"load <16 x i8>, ptr {t.c(bi, 'PyBytes_AsString', f'ptr {fixed}')}, align 1")
+    t.c(bi, "Py_DecRef", f"ptr {fixed}")
+    from_slow = _last_label_any(t)
+    t.do(f"br label %{done}")
+    t.at(done)
+    return t.new(f"phi <16 x i8> [ {quick}, %{good} ], [ {again}, %{from_slow} ]")
 
 
 def _entry(params: str, results: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from wardian.binary.body import locals_of
-from wardian.compile import control, memory, numeric
+from wardian.compile import control, memory, numeric, simd_float, simd_integer, simd_lanes, simd_memory
 from wardian.compile.emit import METADATA
 from wardian.compile.function import STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
 from wardian.errors import FeatureDisabled
@@ -20,7 +20,15 @@ from wardian.syntax.instructions import ROWS, Row
 from wardian.valid.driver import validate_body
 from wardian.valid.module import ModuleContext
 
-_TABLES: Final = (control.LIVE, numeric.LIVE, memory.LIVE)
+_TABLES: Final = (
+    control.LIVE,
+    numeric.LIVE,
+    memory.LIVE,
+    simd_memory.LIVE,
+    simd_lanes.LIVE,
+    simd_integer.LIVE,
+    simd_float.LIVE,
+)
 
 
 @functools.cache
@@ -33,9 +41,9 @@ def handlers() -> Handlers:
 
 
 def lowered(row: Row) -> bool:
-    """Can this engine compile ``row``? Rows that touch v128 need the vector lowering."""
+    """Can this engine compile ``row``?"""
     known = any(type(row.family) in part for part in _TABLES)
-    return known and row.feature not in ("simd", "relaxed_simd", "gc", "exceptions", "threads")
+    return known and row.feature not in ("gc", "exceptions", "threads")
 
 
 def _refuse(row: Row) -> Handler:

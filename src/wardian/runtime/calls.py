@@ -12,7 +12,7 @@ from wardian.errors import Frame, Interrupted, StoreBusy, Trap
 from wardian.runtime import values
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.process import Process
-from wardian.syntax.types import F32, F64, RefType, ValType
+from wardian.syntax.types import F32, F64, V128, RefType, ValType
 from wardian.vm.layout import STORE, THREAD
 from wardian.vm.traps import TRAPS, TrapCode
 
@@ -40,6 +40,8 @@ def bind(process: Process) -> None:
         type_, what = _place(f, position)
         if isinstance(type_, RefType):
             return values.to_ref(value, type_, f.types, f.store, what)
+        if type_ is V128:
+            return values.to_vector(value, what)
         return values.to_float(value, type_, what) if type_ in (F32, F64) else values.to_int(value, type_, what)
 
     def results(owner: HostFunc, value: Any) -> tuple[Any, ...]:

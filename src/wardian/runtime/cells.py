@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from wardian.runtime.native import Block
-from wardian.syntax.types import FuncType, GlobalType
+from wardian.syntax.types import V128, FuncType, GlobalType
 from wardian.valid.types import TypeContext
+
+_WORD: Final = (1 << 64) - 1
 
 
 @final
@@ -28,11 +30,15 @@ class GlobalInstance:
 
     @property
     def word(self) -> int:
-        """The value's bits as an unsigned word."""
-        return self.block[self.offset]
+        """The value's bits as an unsigned number: 128 for a v128, else at most 64."""
+        low = self.block[self.offset]
+        return low | self.block[self.offset + 8] << 64 if self.type.value is V128 else low
 
     @word.setter
     def word(self, value: int) -> None:
+        if self.type.value is V128:
+            self.block[self.offset + 8] = value >> 64
+            value &= _WORD
         self.block[self.offset] = value
 
 

@@ -128,13 +128,17 @@ def _allocate_globals(instance: Instance, environment: _Environment) -> None:
     code, block = instance.code, instance.block
     for declared in instance.module.globals:
         _, at = code.layout.global_cell(len(instance.globals))
-        block[at] = _word(code, declared.init, environment)
-        instance.globals.append(GlobalInstance(declared.type, code.ctx.types, block, at))
-        instance.globals[-1].keep.append(instance.store)
+        made = GlobalInstance(declared.type, code.ctx.types, block, at)
+        made.word = _word(code, declared.init, environment)
+        made.keep.append(instance.store)
+        instance.globals.append(made)
 
 
 def _word(code: Code, expr: tuple[int, int], environment: _Environment) -> int:
+    """The bits of a constant expression's value as an unsigned number."""
     value = evaluate(code.ctx, expr, environment)
+    if isinstance(value, bytes):
+        return int.from_bytes(value, "little")
     assert isinstance(value, int)
     return value
 

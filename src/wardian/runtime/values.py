@@ -1,6 +1,8 @@
 """Python values <-> guest words, strictly: a value fits its type or raises ``TypeError``/``OverflowError``; nothing wraps.
 
 An ``i32`` or ``i64`` is accepted signed or unsigned and given back signed. Floats keep every bit, NaN payloads included.
+A ``v128`` is 16 bytes, lane 0 first, or the unsigned integer with these bytes in little-endian order; it is given back
+as ``bytes``.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from wardian.runtime.store import Store
-from wardian.syntax.types import EXTERN, F32, F64, FUNC, I32, I64, NOEXTERN, NOFUNC, NumType, RefType, ValType
+from wardian.syntax.types import EXTERN, F32, F64, FUNC, I32, I64, NOEXTERN, NOFUNC, V128, NumType, RefType, ValType
 from wardian.valid.types import TypeContext, link_matches_heap
 
 
@@ -35,6 +37,22 @@ def to_float(value: Any, type: NumType, what: str) -> float:
         return float(value)
     except TypeError:
         raise TypeError(f"{what} must be a number for {type}, not {kind_of(value)}") from None
+
+
+def to_vector(value: Any, what: str) -> bytes:
+    """The 16 bytes of a v128."""
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        data = bytes(value)
+        if len(data) != 16:
+            raise ValueError(f"{what}: a v128 has 16 bytes, not {len(data)}")
+        return data
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{what} must be 16 bytes or an integer for v128, not {kind_of(value)}") from None
+    if not 0 <= number < 1 << 128:
+        raise OverflowError(f"{what}: the integer does not fit v128, which is unsigned")
+    return number.to_bytes(16, "little")
 
 
 def kind_of(value: object) -> str:
@@ -103,7 +121,7 @@ def from_ref(word: int, type: RefType, types: TypeContext, store: Store) -> Any:
 
 
 def to_word(value: Any, type: ValType, types: TypeContext, store: Store | None, what: str) -> int:
-    """The unsigned 64-bit word machine code sees for ``value``."""
+    """The bits machine code sees for ``value``, as an unsigned number: 128 for a v128, else at most 64."""
     if isinstance(type, RefType):
         if value is None and type.nullable:
             return 0
@@ -128,6 +146,14 @@ def _float_word(value: Any, type: NumType, what: str) -> int:
     return float_to_bits(to_float(value, type, what), type)
 
 
+def _vector_word(value: Any, type: NumType, what: str) -> int:
+    return int.from_bytes(to_vector(value, what), "little")
+
+
+def _word_vector(word: int, type: NumType) -> bytes:
+    return word.to_bytes(16, "little")
+
+
 def signed(word: int, type: NumType) -> int:
     bits = 8 * type.size
     word &= (1 << bits) - 1
@@ -135,8 +161,8 @@ def signed(word: int, type: NumType) -> int:
 
 
 _TO_WORD: Final[MappingProxyType[NumType, Callable[[Any, NumType, str], int]]] = MappingProxyType(
-    {I32: _int_word, I64: _int_word, F32: _float_word, F64: _float_word}
+    {I32: _int_word, I64: _int_word, F32: _float_word, F64: _float_word, V128: _vector_word}
 )
 _FROM_WORD: Final[MappingProxyType[NumType, Callable[[int, NumType], Any]]] = MappingProxyType(
-    {I32: signed, I64: signed, F32: bits_to_float, F64: bits_to_float}
+    {I32: signed, I64: signed, F32: bits_to_float, F64: bits_to_float, V128: _word_vector}
 )
