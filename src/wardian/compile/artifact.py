@@ -15,7 +15,8 @@ from wardian.compile.link import Image
 
 _ROW: Final = struct.Struct("<IIII")
 _HEAD: Final = struct.Struct("<4sI")
-_ALIGN: Final = 16
+_ALIGN: Final = 64
+"""Constants lie behind the code that reads them, and LLVM aligns those of the widest vectors to their size."""
 
 
 @final

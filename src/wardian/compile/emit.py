@@ -140,9 +140,7 @@ class Emitter:
         """The ``lanes`` of ``x`` and, counted on, ``y``; ``lane`` is the type of one."""
         n = self.name()
         mask = ", ".join([f"i32 {i}" for i in lanes])
-        self.lines.append(
-            f" {n} = shufflevector {x[1]} {x[0]}, {y[1]} {y[0]}, <{len(lanes)} x i32> <{mask}>"
-        )
+        self.lines.append(f" {n} = shufflevector {x[1]} {x[0]}, {y[1]} {y[0]}, <{len(lanes)} x i32> <{mask}>")
         return n, f"<{len(lanes)} x {lane}>"
 
     def splat(self, value: Value, lanes: int) -> Value:
