@@ -22,16 +22,33 @@ class BadInput(WardianError):
     """The bytes or the imports given are at fault.
 
     ``offset`` is the absolute byte offset in the module (``None`` when there is none) and ``function`` the index of
-    the function, in the module's index space, inside which it was found.
+    the function, in the module's index space, inside which it was found. In a text there are ``line`` and ``column``
+    instead, counted from 1, and ``excerpt``: that line, printable, with a caret below the place.
     """
 
-    def __init__(self, message: str, *, offset: int | None = None, function: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        offset: int | None = None,
+        function: int | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        excerpt: str = "",
+    ) -> None:
         self.message = message
         self.offset = offset
         self.function = function
+        self.line = line
+        self.column = column
+        self.excerpt = excerpt
         place = "" if offset is None else f" at offset {offset:#x}"
         if function is not None:
             place += f" in function {function}"
+        if line is not None:
+            place += f" at line {line}, column {column}"
+        if excerpt:
+            place += "\n" + "\n".join(f"  {part}" for part in excerpt.split("\n"))
         super().__init__(message + place)
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -158,6 +158,7 @@ def float_un(lo: Lowering, fam: f.FloatUn, imm: None) -> None:
 
 _FLOAT_BIN: Final = MappingProxyType({Op.ADD: "fadd", Op.SUB: "fsub", Op.MUL: "fmul", Op.DIV: "fdiv"})
 _FLOAT_CALL: Final = MappingProxyType({Op.MIN: "minimum", Op.MAX: "maximum", Op.COPYSIGN: "copysign"})
+_QUIETED: Final = frozenset({Op.MIN, Op.MAX})
 
 
 def float_bin(lo: Lowering, fam: f.FloatBin, imm: None) -> None:
@@ -165,8 +166,12 @@ def float_bin(lo: Lowering, fam: f.FloatBin, imm: None) -> None:
     name = _FLOAT_BIN.get(fam.op)
     if name is not None:
         lo.push(lo.b.binary(name, x, y))
-    else:
-        lo.push(lo.b.intrinsic(f"{_FLOAT_CALL[fam.op]}.{_SUFFIX[fam.type]}", x[1], x, y))
+        return
+    result = lo.b.intrinsic(f"{_FLOAT_CALL[fam.op]}.{_SUFFIX[fam.type]}", x[1], x, y)
+    if fam.op in _QUIETED:
+        # LLVM's minimum may hand a signalling NaN through; a sum makes it quiet, as the spec's fmin requires.
+        result = lo.b.select(lo.b.fcmp("uno", x, y), lo.b.binary("fadd", x, y), result)
+    lo.push(result)
 
 
 _FLOAT_CMP: Final = MappingProxyType(
