@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import faulthandler
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +17,9 @@ from tests.spec.convert import convert
 from tests.spec.expected import differences, is_skipped, rows, skips
 from tests.spec.runner import HANDLERS, Runner
 from tests.support import MODES, NO_DATA, QUICK_MODE, Mode, data_root
+
+SECONDS = 300
+"""No script takes a tenth of this."""
 
 
 def _files() -> list[str]:
@@ -42,6 +46,15 @@ def _engine(mode: Mode) -> wardian.Engine:
     return wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
 
 
+@pytest.fixture
+def deadline() -> Iterator[None]:
+    """End the process, with every thread's stack, should a script hang: nothing less stops a loop in compiled code."""
+    faulthandler.dump_traceback_later(SECONDS, exit=True)
+    yield
+    faulthandler.cancel_dump_traceback_later()
+
+
+@pytest.mark.usefixtures("deadline")
 @pytest.mark.parametrize(("file", "mode"), _cases())
 def test_script(file: str, mode: Mode, data: Path, record_property: Callable[[str, object], None]) -> None:
     runner = Runner(_engine(mode), convert(data / "testsuite" / file))
