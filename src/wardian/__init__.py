@@ -27,8 +27,10 @@ if TYPE_CHECKING:
         StoreBusy,
         Trap,
         WardianError,
+        WasmException,
     )
     from wardian.limits import Features, Limits
+    from wardian.runtime.cells import Tag
     from wardian.sandbox.run import RunResult, run
 
 __version__: Final = "0.1.0"
@@ -54,8 +56,10 @@ __all__ = (
     "RunResult",
     "StoreBusy",
     "Table",
+    "Tag",
     "Trap",
     "WardianError",
+    "WasmException",
     "run",
 )
 
@@ -81,8 +85,10 @@ _HOMES: Final = MappingProxyType(
         "RunResult": "wardian.sandbox.run",
         "StoreBusy": "wardian.errors",
         "Table": "wardian.api.handles",
+        "Tag": "wardian.runtime.cells",
         "Trap": "wardian.errors",
         "WardianError": "wardian.errors",
+        "WasmException": "wardian.errors",
         "run": "wardian.sandbox.run",
     }
 )

@@ -129,6 +129,19 @@ class Exit(WardianError):
         return _remake, (type(self), {"code": self.code})
 
 
+@final
+class WasmException(WardianError):
+    """An exception of the guest's own kind: thrown by ``throw`` and not caught, or raised by a host function to be caught.
+
+    ``tag`` is the :class:`wardian.Tag`, ``payload`` the tuple of its values.
+    """
+
+    def __init__(self, tag: object, *payload: object) -> None:
+        self.tag = tag
+        self.payload = payload
+        super().__init__(f"uncaught exception {tag!r} {payload!r}")
+
+
 class Refused(WardianError):
     """The host said no."""
 

@@ -45,14 +45,15 @@ _INLINE_STACK: Final = 3 << 20
 class ModuleCode:
     """Implements :class:`wardian.runtime.instance.Code`."""
 
-    def __init__(self, engine: Engine, ctx: ModuleContext, name: str | None) -> None:
+    def __init__(self, engine: Engine, ctx: ModuleContext, name: str | None, *, exceptions: bool = False) -> None:
         self.engine = engine
         self.ctx = ctx
         self.name = name
         module = ctx.module
         self.layout = InstanceLayout.of(module)
         engine.check_layout(self.layout)
-        self.options = self._options()
+        self.options = self._options(exceptions)
+        self._with_exceptions: ModuleCode | None = self if exceptions else None
         count = len(module.funcs)
         self.codes = Block(8 * count)
         self.codes.words[:count] = memoryview(array("Q", engine.stubs(count)))
@@ -73,14 +74,24 @@ class ModuleCode:
         self._names: Names | None = None
         self._image: Image | None | Literal[False] = False
 
-    def _options(self) -> CodeOptions:
+    def _options(self, exceptions: bool) -> CodeOptions:
         """What the configuration, or the module's size where it says ``auto``, makes of the choices."""
         config = self.engine.config
         bodies = self.ctx.module.bodies
         size = bodies[-1][1] - bodies[0][0] if bodies else 0
         opt = config.opt if config.opt != "auto" else "O2" if size <= OPTIMISE_BELOW else "O0"
         checks = config.checks if config.checks != "auto" else "explicit" if opt == "O2" else "guard"
-        return CodeOptions(opt, checks)
+        return CodeOptions(opt, checks, exceptions)
+
+    @property
+    def has_tags(self) -> bool:
+        return bool(self.ctx.tags)
+
+    def with_exceptions(self) -> ModuleCode:
+        with self._lock:
+            if self._with_exceptions is None:
+                self._with_exceptions = ModuleCode(self.engine, self.ctx, self.name, exceptions=True)
+            return self._with_exceptions
 
     # -- code ----------------------------------------------------------------------------------------------------------
 

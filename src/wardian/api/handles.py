@@ -9,14 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, cast, final
+from typing import TYPE_CHECKING, Any, Final, final
 
 from wardian.api.engine import Engine, default_engine
 from wardian.errors import printable
 from wardian.limits import Limits
 from wardian.runtime import instantiate as runtime
 from wardian.runtime import values
-from wardian.runtime.cells import GlobalInstance, TagInstance
+from wardian.runtime.cells import GlobalInstance
 from wardian.runtime.instance import Instance as InstanceData
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.store import Store
@@ -332,7 +332,7 @@ _HANDLES: Final[dict[str, Callable[[InstanceData, int], Any]]] = {
     "memory": lambda instance, index: _wrap(Memory, instance.memories[index]),
     "table": lambda instance, index: _wrap(Table, instance.tables[index]),
     "global": lambda instance, index: _wrap(Global, instance.globals[index]),
-    "tag": lambda instance, index: cast(TagInstance, instance.tags[index]),
+    "tag": lambda instance, index: instance.tags[index],
 }
 
 
@@ -399,6 +399,9 @@ def instantiate(
         store = joined.root() if store is None else store.join(joined)
     if store is None:
         store = Store(process, limits)
+    if code.has_tags or store.root().exceptions:
+        store.root().use_exceptions()
+        code = code.with_exceptions()
     data = runtime.instantiate(code, store, linker.finish(store), limits)
     instance = Instance(module, data, module.engine)
     start = module.decl.start

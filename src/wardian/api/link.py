@@ -14,14 +14,14 @@ from wardian.api.code import ModuleCode
 from wardian.api.handles import Global, Memory, Table
 from wardian.errors import LinkError, printable
 from wardian.runtime import values
-from wardian.runtime.cells import GlobalInstance
+from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.instantiate import Extern
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.syntax.module import ExternType, Import, Kind
-from wardian.syntax.types import GlobalType, MemoryType, NumType, TableType
+from wardian.syntax.types import GlobalType, MemoryType, NumType, TableType, TagType
 from wardian.valid.types import link_matches_global, link_matches_heap, link_matches_table, matches_memory
 
 _MISSING: Final = object()
@@ -51,7 +51,8 @@ class Linker:
         return "\n".join([f"unknown import: {len(missing)} import{plural} missing:", *lines, *more])
 
     def _type_text(self, type: ExternType) -> str:
-        return str(self.types.expand(type)) if isinstance(type, int) else str(type)
+        index = type if isinstance(type, int) else type.type if isinstance(type, TagType) else None
+        return str(type) if index is None else str(self.types.expand(index))
 
     def wrong(self, i: Import, found: str) -> LinkError:
         return LinkError(f"incompatible import type: {_label(i)} must be a {i.kind} {self._type_text(i.type)}, not {found}")
@@ -122,7 +123,13 @@ class Linker:
         return cell
 
     def tag(self, i: Import, value: Any) -> Extern:
-        raise self.wrong(i, values.kind_of(value))
+        if not isinstance(value, Tag):
+            raise self.wrong(i, values.kind_of(value))
+        tag = value
+        assert isinstance(i.type, TagType)
+        if tag.types.key(tag.type_index) != self.types.key(i.type.type):
+            raise self.wrong(i, str(tag.type))
+        return tag
 
 
 _MATCH: Final[Mapping[Kind, Callable[[Linker, Import, Any], Any]]] = MappingProxyType(

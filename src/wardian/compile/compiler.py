@@ -120,7 +120,7 @@ class Compiler:
     # -- functions -----------------------------------------------------------------------------------------------------
 
     def functions_key(self, module_hash: bytes, options: CodeOptions, features: Sequence[str]) -> str:
-        return key(self.build, module_hash, options.opt, options.checks, ",".join(features))
+        return key(self.build, module_hash, options.opt, options.checks, str(options.exceptions), ",".join(features))
 
     def load_functions(self, cache_key: str) -> Functions | None:
         payload = self.cache.load(cache_key) if self.cache else None

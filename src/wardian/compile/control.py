@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Final
 
 from wardian.compile import bounds
+from wardian.compile.exceptions import land_exceptions
 from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, const
 from wardian.compile.function import CTX, FamilyTable, Frame, Lowering
 from wardian.syntax import families as f
@@ -90,6 +91,8 @@ def end_dead(lo: Lowering, fam: f.End, imm: None) -> None:
         del lo.stack[frame.height :]
         lo.stack += frame.saved
         lo.jump(frame)
+    if kind == "try":
+        land_exceptions(lo, frame)
     if kind == "function":
         lo.leave_function(frame)
     else:

@@ -39,7 +39,7 @@ BYTES_PER_INSTRUCTION: Final = 16
 class ModuleFacts:
     """What lowering asks about the module, flattened once per module."""
 
-    __slots__ = ("globals", "layout", "memories", "module", "options", "tables", "types")
+    __slots__ = ("globals", "layout", "memories", "module", "options", "tables", "tags", "types")
 
     def __init__(self, module: Module, options: CodeOptions) -> None:
         self.module = module
@@ -49,6 +49,7 @@ class ModuleFacts:
         self.memories: list[MemoryType] = module.memory_types()
         self.tables: list[TableType] = module.table_types()
         self.globals = module.global_types()
+        self.tags = module.tag_types()
 
     def func_type(self, type_index: int) -> FuncType:
         comp = self.types[type_index].comp
@@ -63,7 +64,7 @@ class ModuleFacts:
 class Frame:
     """A control frame. ``kind`` ``"dead"``: opened in unreachable code, emits nothing."""
 
-    __slots__ = ("else_label", "header", "height", "incoming", "kind", "label", "params", "results", "saved")
+    __slots__ = ("catches", "else_label", "header", "height", "incoming", "kind", "label", "params", "results", "saved")
 
     def __init__(self, kind: str, label: str, params: list[str], results: list[str], height: int) -> None:
         self.kind = kind
@@ -73,6 +74,8 @@ class Frame:
         self.height = height
         self.incoming: list[list[tuple[str, str]]] = [[] for _ in (params if kind == "loop" else results)]
         self.else_label = ""
+        """Of an ``if``, where its else part begins; of a ``try``, where exceptions go, once anything can throw."""
+        self.catches: tuple[tuple[int, int | None, int], ...] = ()
         self.saved: list[Value] = []
         self.header: tuple[int, list[str]] = (0, [])
 
@@ -91,6 +94,7 @@ class Lowering:
         "_bases",
         "_builtins",
         "_handlers",
+        "_propagates",
         "_ret_buffer",
         "_ret_slots",
         "_traps",
@@ -103,6 +107,7 @@ class Lowering:
         "local_types",
         "locals",
         "stack",
+        "tries",
         "type",
     )
 
@@ -116,6 +121,8 @@ class Lowering:
         self.frames: list[Frame] = []
         self.count = 0
         self.calls = False
+        self.tries: list[Frame] = []
+        self._propagates = False
         self._handlers = handlers
         self._bases: dict[int, Value] = {}
         self._builtins: Value | None = None
@@ -272,6 +279,8 @@ class Lowering:
             self.b.tail_call(result, code, args)
             return
         value = self.b.call(result, code, args, "tailcc ")
+        if self.facts.options.exceptions:
+            self._handlers.after_call(self)
         names = [self.facts.llvm(t) for t in type.results]
         if many:
             buffer = args[1]
@@ -288,6 +297,16 @@ class Lowering:
         if self._ret_buffer is None:
             self._ret_buffer = ("%results", "ptr")
         return self._ret_buffer
+
+    def handler(self) -> str:
+        """Label of the code that takes care of a pending exception here."""
+        if not self.tries:
+            self._propagates = True
+            return "propagate"
+        frame = self.tries[-1]
+        if not frame.else_label:
+            frame.else_label = self.b.label()
+        return frame.else_label
 
     # -- control -----------------------------------------------------------------------------------------------------
 
@@ -366,6 +385,10 @@ class Lowering:
             b.start(label)
             trap = b.load(b.offset(self.builtins(), builtins.SLOT["trap"]), "ptr", CONSTANT)
             b.lines.append(f" call void {trap[0]}(ptr %ctx, i32 {int(code)}) noreturn cold\n unreachable")
+        if self._propagates:
+            b.start("propagate")
+            kind = abi.result_type(self.type.results, self.facts.types)
+            b.ret(None if kind == "void" else ("zeroinitializer", kind))
         frame = BYTES_PER_INSTRUCTION * (self.count + len(self.locals) + self._ret_slots)
         large = frame > SMALL_FRAME
         result = abi.result_type(self.type.results, self.facts.types)
@@ -429,6 +452,8 @@ class Handlers:
 
     live: tuple[Handler, ...]
     dead: Mapping[int, Handler]
+    after_call: Callable[[Lowering], None]
+    """What code compiled for exceptions does after each call."""
 
 
 FamilyTable: TypeAlias = "Mapping[type[Family], Handler]"

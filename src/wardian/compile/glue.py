@@ -149,6 +149,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _grow("memory_grow", 2),
             _grow("table_grow", 3),
             _type_matches(),
+            _exception_new(),
             _bulk("memory_copy"),
             _bulk("memory_fill"),
             _TABLE_FILL,
@@ -415,6 +416,13 @@ def _type_matches() -> str:
     value, _, _ = _ask(t, "%ctx", "py_type_matches", ["%a", "%b"], False)
     t.do(f"%r = trunc i64 {value} to i32")
     return _define("i32 @type_matches(ptr %ctx, i64 %a, i64 %b) #0", t, "ret i32 %r")
+
+
+def _exception_new() -> str:
+    t = _Text()
+    value, _, _ = _ask(t, "%ctx", "py_exception_new", ["%n"], False)
+    t.do(f"%r = trunc i64 {value} to i32")
+    return _define("i32 @exception_new(ptr %ctx, i64 %n) #0", t, "ret i32 %r")
 
 
 def _bulk(name: str) -> str:
@@ -711,7 +719,11 @@ def _entry(params: str, results: str) -> str:
         t.do(call)
     t.c(bi, "PyEval_RestoreThread", "ptr %tstate")
     t.do("call void @leave(ptr %thread, ptr %store, ptr %act)")
+    pending = t.word("%store", STORE.at["pending"], "i64")
+    t.branch(t.new(f"icmp ne i64 {pending}, 0"), "thrown")
     _return_results(t, bi, results, value)
+    t.at("thrown")
+    t.do(f"ret ptr {t.py(bi, 'py_exception', '%self')}")
     t.at("trapped")
     t.c(bi, "PyEval_RestoreThread", f"ptr {t.word('%thread', THREAD.at['tstate'])}")
     t.do("call void @leave(ptr %thread, ptr %store, ptr %act)")
@@ -858,7 +870,7 @@ def _host(params: str, results: str) -> str:
     t.do(f"%res = call ptr {t.word(bi, SLOT['PyObject_Vectorcall'])}(ptr {callable_}, ptr {first}, i64 {flags}, ptr null)")
     for b in boxed:
         t.c(bi, "Py_DecRef", f"ptr {b}")
-    t.branch(t.new("icmp eq ptr %res, null"), "fail")
+    t.branch(t.new("icmp eq ptr %res, null"), "failed")
     values = _host_results(t, bi, owner, results)
     t.c(bi, "Py_DecRef", "ptr %res")
     t.put(t.c(bi, "PyEval_SaveThread"), thread, THREAD.at["tstate"])
@@ -881,10 +893,36 @@ def _host(params: str, results: str) -> str:
     t.at("drop")
     t.c(bi, "Py_DecRef", "ptr %res")
     t.do("br label %fail")
+    t.at("failed")
+    _throw(t, bi, owner, thread, _result(results))
     t.at("fail")
     _raise(t, bi, thread)
     t.lines.pop()
     return _define(f"tailcc {_result(results)} @host_{params}_{results}({', '.join(head)}) #0", t, "unreachable")
+
+
+def _throw(t: _Text, bi: str, owner: str, thread: str, result: str) -> None:
+    """The host function raised: if that is an exception guests can catch, leave it pending and return; else ``fail``."""
+    parts = [t.new("alloca ptr, align 8") for _ in range(3)]
+    pointers = [f"ptr {p}" for p in parts]
+    t.c(bi, "PyErr_Fetch", *pointers)
+    t.c(bi, "PyErr_NormalizeException", *pointers)
+    handled = t.py(bi, "py_throw", owner, t.new(f"load ptr, ptr {parts[1]}, align 8"))
+    values = [f"ptr {t.new(f'load ptr, ptr {p}, align 8')}" for p in parts]
+    told, restore, pending = t.label(), t.label(), t.label()
+    t.do(f"br i1 {t.new(f'icmp eq ptr {handled}, null')}, label %fail, label %{told}")
+    t.at(told)
+    yes = t.c(bi, "PyObject_IsTrue", f"ptr {handled}")
+    t.c(bi, "Py_DecRef", f"ptr {handled}")
+    t.do(f"br i1 {t.new(f'icmp eq i32 {yes}, 1')}, label %{pending}, label %{restore}")
+    t.at(restore)
+    t.c(bi, "PyErr_Restore", *values)
+    t.do("br label %fail")
+    t.at(pending)
+    for value in values:
+        t.c(bi, "Py_DecRef", value)
+    t.put(t.c(bi, "PyEval_SaveThread"), thread, THREAD.at["tstate"])
+    t.do("ret void" if result == "void" else f"ret {result} zeroinitializer")
 
 
 def _host_results(t: _Text, bi: str, owner: str, results: str) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from wardian.binary.body import locals_of
-from wardian.compile import control, memory, numeric, simd_float, simd_integer, simd_lanes, simd_memory
+from wardian.compile import control, exceptions, memory, numeric, simd_float, simd_integer, simd_lanes, simd_memory
 from wardian.compile.emit import METADATA
 from wardian.compile.function import STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
 from wardian.errors import FeatureDisabled
@@ -24,6 +24,7 @@ _TABLES: Final = (
     control.LIVE,
     numeric.LIVE,
     memory.LIVE,
+    exceptions.LIVE,
     simd_memory.LIVE,
     simd_lanes.LIVE,
     simd_integer.LIVE,
@@ -37,7 +38,7 @@ def handlers() -> Handlers:
     table = {family: handler for part in _TABLES for family, handler in part.items()}
     live = tuple(table[type(row.family)] if lowered(row) else _refuse(row) for row in ROWS)
     dead = {row.index: control.DEAD[type(row.family)] for row in ROWS if type(row.family) in control.DEAD}
-    return Handlers(live, dead)
+    return Handlers(live, dead, exceptions.check_call)
 
 
 def lowered(row: Row) -> bool:

@@ -13,3 +13,5 @@ class CodeOptions:
 
     opt: Literal["O0", "O2"] = "O2"
     checks: Literal["guard", "explicit"] = "explicit"
+    exceptions: bool = False
+    """Look for a pending exception after each call: needed as soon as some module of the store has tags."""

@@ -6,15 +6,20 @@ glue can unbox or by raising.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from wardian.errors import Frame, Interrupted, StoreBusy, Trap
+from wardian.errors import Frame, Interrupted, StoreBusy, Trap, WasmException
 from wardian.runtime import values
+from wardian.runtime.cells import Tag
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.process import Process
+from wardian.runtime.store import Store
 from wardian.syntax.types import F32, F64, V128, RefType, ValType
-from wardian.vm.layout import STORE, THREAD
+from wardian.vm.layout import EXCEPTION, STORE, THREAD
 from wardian.vm.traps import TRAPS, TrapCode
+
+
+_WORD: Final = (1 << 64) - 1
 
 
 def bind(process: Process) -> None:
@@ -54,6 +59,16 @@ def bind(process: Process) -> None:
     def type_matches(owner: object, actual: int, wanted: int) -> int:
         return int(process.type_matches(actual, wanted))
 
+    def exception(func: Any) -> None:
+        raise pending_exception(instance_of(func).store.root())
+
+    def throw(owner: HostFunc, error: object) -> bool:
+        store = owner.instance.store.root()
+        if not isinstance(error, WasmException) or not store.exceptions:
+            return False
+        throw_in(store, error)
+        return True
+
     for name, function in (
         ("py_slow_call", slow_call),
         ("py_trap", trap),
@@ -61,6 +76,9 @@ def bind(process: Process) -> None:
         ("py_unbox", unbox),
         ("py_results", results),
         ("py_type_matches", type_matches),
+        ("py_exception", exception),
+        ("py_throw", throw),
+        ("py_exception_new", lambda owner, count: owner.store.root().new_exception(count)),
         ("py_resolve", lambda owner, index: owner.resolve(index)),
         ("py_memory_grow", lambda owner, memory, delta: owner.memories[memory].grow(delta)),
         ("py_table_grow", lambda owner, table, delta, word: owner.tables[table].grow(delta, word)),
@@ -88,6 +106,42 @@ def _slow_call(process: Process, f: FuncInstance, func: Any, args: tuple[Any, ..
         raise StoreBusy(f"{f.name}(): its instance is running on another thread; use one instance per thread, or a lock")
     process.watch_python_signals()
     return func(*args)
+
+
+def pending_exception(store: Store) -> WasmException:
+    """The exception that has left the store's last guest frame, as Python's; it is pending no longer."""
+    peek = store.process.native.peek
+    at = store.block[STORE.at["heap"]] + store.block[STORE.at["pending"]]
+    store.block[STORE.at["pending"]] = 0
+    tag = store.tags[peek(at + EXCEPTION.at["tag"])]
+    payload = [
+        values.from_word(peek(at + 16 * i) | peek(at + 16 * i + 8) << 64, type_, tag.types, store)
+        for i, type_ in enumerate(tag.type.params, EXCEPTION.size // 16)
+    ]
+    return WasmException(tag, *payload)
+
+
+def throw_in(store: Store, error: WasmException) -> None:
+    """Make ``error`` pending in the store. Raises ``TypeError`` if its payload does not fit its tag."""
+    tag = error.tag
+    if not isinstance(tag, Tag):
+        raise TypeError(f"a WasmException needs a wardian.Tag, not {values.kind_of(error.tag)}")
+    wanted = tag.type.params
+    if len(error.payload) != len(wanted):
+        raise TypeError(f"the tag takes {len(wanted)} values, {len(error.payload)} given")
+    words = [
+        values.to_word(value, type_, tag.types, store, f"exception value {i + 1}")
+        for i, (value, type_) in enumerate(zip(error.payload, wanted, strict=True))
+    ]
+    store.tags.setdefault(tag.number, tag)
+    reference = store.new_exception(len(words))
+    at = store.block[STORE.at["heap"]] + reference
+    poke = store.process.native.poke
+    poke(at + EXCEPTION.at["tag"], tag.number)
+    for i, word in enumerate(words, EXCEPTION.size // 16):
+        poke(at + 16 * i, word & _WORD)
+        poke(at + 16 * i + 8, word >> 64)
+    store.block[STORE.at["pending"]] = reference
 
 
 def current_trap(process: Process) -> Trap:

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final, final
 
 from wardian.runtime.native import Block
-from wardian.syntax.types import V128, FuncType, GlobalType
+from wardian.runtime.process import process
+from wardian.syntax.module import Module
+from wardian.syntax.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    V128,
+    FuncType,
+    GlobalType,
+    SubType,
+)
 from wardian.valid.types import TypeContext
 
 _WORD: Final = (1 << 64) - 1
@@ -42,10 +56,40 @@ class GlobalInstance:
         self.block[self.offset] = value
 
 
-@final
-class TagInstance:
-    __slots__ = ("__weakref__", "key", "type")
+TAG_TYPES: Final = MappingProxyType(
+    {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128, "funcref": FUNCREF, "externref": EXTERNREF}
+)
 
-    def __init__(self, type: FuncType, key: bytes) -> None:
+
+@final
+class Tag:
+    """An exception tag (spec: "Tag Instances"): ``Tag("i32", "i64")`` makes one to be imported by modules.
+
+    ``number`` is its identity, process-wide; ``type_index`` of ``types`` its function type.
+    """
+
+    __slots__ = ("__weakref__", "number", "type", "type_index", "types")
+
+    def __init__(self, *params: str) -> None:
+        """A new tag whose exceptions carry values of these types. Raises ``ValueError``."""
+        unknown = [p for p in params if p not in TAG_TYPES]
+        if unknown:
+            raise ValueError(f"types must be of {', '.join(TAG_TYPES)}, not {unknown[0]!r}")
+        type_ = FuncType(tuple(TAG_TYPES[p] for p in params), ())
+        self._set(type_, 0, TypeContext(Module(b"", types=[SubType(type_)], rec_groups=[(0, 1)])))
+
+    @classmethod
+    def of(cls, type: FuncType, type_index: int, types: TypeContext) -> Tag:
+        """A new tag of a module's type."""
+        tag = cls.__new__(cls)
+        tag._set(type, type_index, types)
+        return tag
+
+    def _set(self, type: FuncType, type_index: int, types: TypeContext) -> None:
+        self.number = process().new_handle()
         self.type = type
-        self.key = key
+        self.type_index = type_index
+        self.types = types
+
+    def __repr__(self) -> str:
+        return f"<wardian.Tag: {', '.join(map(repr, self.type.params))}>"

@@ -76,6 +76,10 @@ class HostFunc:
         return self._func
 
 
+    def use_exceptions(self) -> None:
+        """Host glue needs no other code for exceptions."""
+
+
 @final
 class NativeTypes:
     """The types made by hand. One per process; made when the core glue is mapped."""

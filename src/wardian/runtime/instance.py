@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, final
 
-from wardian.runtime.cells import GlobalInstance, TagInstance
+from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance
 from wardian.runtime.memory import Image, MemoryInstance
 from wardian.runtime.native import Block, address_of
@@ -41,6 +41,9 @@ class Code(Protocol):
     def function_name(self, index: int) -> str | None:
         """What the name section, or an export, calls function ``index`` of the whole index space."""
 
+    def with_exceptions(self) -> Code:
+        """The same module's code that looks for pending exceptions after calls."""
+
     def image(self) -> Image | None:
         """Initial contents of memory 0, if the module is such that they can be mapped."""
 
@@ -59,7 +62,7 @@ class Instance:
         self.memories: list[MemoryInstance] = []
         self.tables: list[TableInstance] = []
         self.globals: list[GlobalInstance] = []
-        self.tags: list[TagInstance] = []
+        self.tags: list[Tag] = []
         self.keep: list[object] = []
         self._funcs: dict[int, Any] = {}
         block = self.block
@@ -73,6 +76,27 @@ class Instance:
         address = self.code.resolve(index)
         self.block[self.code.layout.funcs + FUNCREF.size * index + FUNCREF.at["code"]] = address
         return address
+
+    def point_functions(self) -> None:
+        """Fill in the FUNCREFs of all defined functions from the code's present addresses."""
+        code = self.code
+        count = len(self.module.funcs)
+        if count:
+            process = self.store.process
+            process.native.call(
+                process.core["instance_init"],
+                self.block.address,
+                self.block.address + code.layout.funcs,
+                count,
+                code.codes.address,
+                code.type_words.address,
+                code.layout.counts[0],
+            )
+
+    def use_exceptions(self) -> None:
+        """Go over to code that looks for pending exceptions; no frame of this instance may be active."""
+        self.code = self.code.with_exceptions()
+        self.point_functions()
 
     def func_ref(self, index: int) -> int:
         """Address of the FUNCREF of function ``index`` of the whole index space."""

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, final
 
 from wardian.errors import Trap
 from wardian.limits import Limits
-from wardian.runtime.cells import GlobalInstance, TagInstance
+from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance
 from wardian.runtime.instance import Code, Instance
 from wardian.runtime.memory import MemoryInstance
@@ -25,7 +25,7 @@ from wardian.valid.constexpr import evaluate
 from wardian.vm.layout import SEGMENT
 from wardian.vm.traps import TRAPS, TrapCode
 
-Extern: TypeAlias = "FuncInstance | TableInstance | MemoryInstance | GlobalInstance | TagInstance"
+Extern: TypeAlias = "FuncInstance | TableInstance | MemoryInstance | GlobalInstance | Tag"
 
 
 def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Limits) -> Instance:
@@ -35,13 +35,13 @@ def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Lim
     """
     instance = Instance(code, store)
     _place_imports(instance, imports)
-    _allocate_functions(instance)
+    instance.point_functions()
     _allocate_memories(instance, limits)
     environment = _Environment(instance)
     _allocate_globals(instance, environment)
     _allocate_tables(instance, environment, limits)
     module = instance.module
-    instance.tags += [TagInstance(code.ctx.tags[len(instance.tags)], b"") for _ in module.tags]
+    _allocate_tags(instance)
     mapped = _map_image(instance)
     _element_segments(instance, environment)
     _data_segments(instance, environment, mapped)
@@ -77,22 +77,6 @@ def _add_memory(instance: Instance, memory: MemoryInstance) -> None:
 def _add_table(instance: Instance, table: TableInstance) -> None:
     instance.block[instance.code.layout.tables + 8 * len(instance.tables)] = table.block.address
     instance.tables.append(table)
-
-
-def _allocate_functions(instance: Instance) -> None:
-    code, store = instance.code, instance.store
-    count = len(instance.module.funcs)
-    if count:
-        process = store.process
-        process.native.call(
-            process.core["instance_init"],
-            instance.block.address,
-            instance.block.address + code.layout.funcs,
-            count,
-            code.codes.address,
-            code.type_words.address,
-            code.layout.counts[0],
-        )
 
 
 def _allocate_memories(instance: Instance, limits: Limits) -> None:
@@ -150,6 +134,16 @@ def _allocate_tables(instance: Instance, environment: _Environment, limits: Limi
         table = TableInstance(declared.type, code.ctx.types, limits.table_elements, init)
         table.keep.append(instance.store)
         _add_table(instance, table)
+
+
+def _allocate_tags(instance: Instance) -> None:
+    code, root = instance.code, instance.store.root()
+    for declared in instance.module.tags:
+        type_ = code.ctx.tags[len(instance.tags)]
+        instance.tags.append(Tag.of(type_, declared.type, code.ctx.types))
+    for i, tag in enumerate(instance.tags):
+        instance.block[code.layout.tags + 8 * i] = tag.number
+        root.tags[tag.number] = tag
 
 
 def _map_image(instance: Instance) -> bool:

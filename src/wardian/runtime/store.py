@@ -29,9 +29,11 @@ class Store:
         "_wakes",
         "block",
         "contexts",
+        "exceptions",
         "keep",
         "limits",
         "process",
+        "tags",
     )
 
     def __init__(self, process: Process, limits: Limits) -> None:
@@ -45,6 +47,10 @@ class Store:
         self._refs: dict[int, object] = {}
         self._ref_ids: dict[int, int] = {}
         self._merged: Store | None = None
+        self.exceptions = False
+        """Is all code of this store compiled to look for pending exceptions?"""
+        self.tags: dict[int, Any] = {}
+        """Tag number -> TagInstance, of every tag an instance of this store has."""
         self._wakes: list[tuple[OwnedFd, OwnedFd]] = []
 
     def root(self) -> Store:
@@ -69,6 +75,10 @@ class Store:
             one, two = two, one
         if two.running():
             raise LinkError("cannot link instances of two stores while both are running")
+        if one.exceptions != two.exceptions:
+            one.use_exceptions()
+            two.use_exceptions()
+        one.tags.update(two.tags)
         for context in two.contexts:
             self.process.native.poke(context + HEADER.at["store"], one.block.address)
         one.contexts.update(two.contexts)
@@ -79,6 +89,19 @@ class Store:
         one._ref_ids.update(two._ref_ids)
         two._merged = one
         return one
+
+    def use_exceptions(self) -> None:
+        """From now on tags exist in this store: have all its code look for pending exceptions after calls.
+
+        Raises :class:`LinkError` while a guest is running whose frames do not.
+        """
+        if self.exceptions:
+            return
+        if self.running():
+            raise LinkError("cannot link a module with exception tags to instances that are running")
+        self.exceptions = True
+        for owner in self.contexts.values():
+            owner.use_exceptions()
 
     # -- running -------------------------------------------------------------------------------------------------------
 

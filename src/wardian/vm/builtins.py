@@ -22,6 +22,10 @@ SYMBOLS: Final = MappingProxyType(
         "PyErr_Occurred": "ptr ()",
         "PyErr_Clear": "void ()",
         "PyErr_CheckSignals": "i32 ()",
+        "PyErr_Fetch": "void (ptr, ptr, ptr)",
+        "PyErr_NormalizeException": "void (ptr, ptr, ptr)",
+        "PyErr_Restore": "void (ptr, ptr, ptr)",
+        "PyObject_IsTrue": "i32 (ptr)",
         "PyLong_AsLongLong": "i64 (ptr)",
         "PyLong_FromLongLong": "ptr (i64)",
         "PyLong_FromUnsignedLongLong": "ptr (i64)",
@@ -53,6 +57,7 @@ CORE: Final = MappingProxyType(
         "memory_fill": "void (ptr, ptr, i32, i64)",
         "table_fill": "void (ptr, ptr, i64, i64)",
         "type_matches": "i32 (ptr, i64, i64)",
+        "exception_new": "i32 (ptr, i64)",
     }
 )
 """Core glue function -> its LLVM type. Those that guest code calls take its context first."""
@@ -64,6 +69,9 @@ OBJECTS: Final = (
     "py_memory_grow",
     "py_table_grow",
     "py_type_matches",
+    "py_exception_new",
+    "py_exception",
+    "py_throw",
     "py_box",
     "py_unbox",
     "py_results",

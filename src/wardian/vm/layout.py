@@ -54,6 +54,8 @@ STORE: Final = Struct(
     ("thread", 8),  # Thread inside this store now, or 0
     ("interrupt", 8),  # TrapCode that ends the run, or 0
     ("max_stack", 8),
+    ("pending", 8),  # reference to the exception that is being thrown, or 0
+    ("heap", 8),  # base address of the heap of structures, arrays, boxes and exceptions, or 0
 )
 
 ACTIVATION: Final = Struct(
@@ -77,6 +79,9 @@ SEGMENT: Final = Struct(("base", 8), ("length", 8))
 
 FUNCREF: Final = Struct(("code", 8), ("context", 8), ("type_id", 8), ("index", 8))
 """What a non-null function reference points to. ``type_id`` is the canonical type, process-wide."""
+
+EXCEPTION: Final = Struct(("object", 16), ("tag", 8), ("pad", 8))
+"""An exception in the heap, after which come 16 bytes for each value; ``object`` is what all heap objects begin with."""
 
 HEADER: Final = Struct(("store", 8), ("builtins", 8), ("owner", 8), ("type_ids", 8))
 """The beginning of every callee context: an instance's and a host function's. ``owner`` is a borrowed ``PyObject *``
@@ -105,7 +110,7 @@ class InstanceLayout:
     """Offsets in the context of an instance of one module.
 
     Imported functions, and every memory, table and imported global, are reached through a pointer; defined globals
-    are cells of 16 bytes in place; defined functions are FUNCREF structures in place.
+    are cells of 16 bytes in place; tags are their process-wide numbers; defined functions are FUNCREF structures in place.
     """
 
     imported_funcs: int
@@ -116,6 +121,7 @@ class InstanceLayout:
     globals: int
     datas: int
     elems: int
+    tags: int
     funcs: int
     size: int
     counts: tuple[int, int]
@@ -137,6 +143,7 @@ class InstanceLayout:
             16 * len(module.globals),
             SEGMENT.size * len(module.datas),
             SEGMENT.size * len(module.elems),
+            8 * (len(module.imported_tags) + len(module.tags)),
             FUNCREF.size * len(module.funcs),
         ):
             offsets.append((offsets[-1] + size + 15) & -16)

@@ -24,6 +24,7 @@ class TrapCode(IntEnum):
     STACK_EXHAUSTED = 10
     NULL_REFERENCE = 11
     NULL_FUNCTION_REFERENCE = 12
+    NULL_EXCEPTION_REFERENCE = 15
     TIMEOUT = 13
     INTERRUPT = 14
 
@@ -42,6 +43,7 @@ TRAPS: Final = MappingProxyType(
         TrapCode.STACK_EXHAUSTED: ("stack_exhausted", "call stack exhausted"),
         TrapCode.NULL_REFERENCE: ("null_reference", "null reference"),
         TrapCode.NULL_FUNCTION_REFERENCE: ("null_reference", "null function reference"),
+        TrapCode.NULL_EXCEPTION_REFERENCE: ("null_reference", "null exception reference"),
         TrapCode.TIMEOUT: ("timeout", "timeout: the deadline passed while the guest was running"),
         TrapCode.INTERRUPT: ("interrupt", "interrupted by the host"),
     }
