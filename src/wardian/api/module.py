@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, final
 
+from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
 from wardian.binary.custom import names
-from wardian.binary.decode import decode
+from wardian.binary.decode import MAGIC, decode
 from wardian.errors import InvalidError
 from wardian.limits import Limits
 from wardian.syntax.module import ExternType, Kind
@@ -40,21 +41,34 @@ class ExportType(NamedTuple):
     type: FuncType | TableType | MemoryType | GlobalType
 
 
+def _binary(source: bytes | bytearray | memoryview | str, config: Config) -> bytes:
+    """The binary form of ``source``; the text format is only loaded for what is not binary."""
+    given = source if isinstance(source, str) else bytes(source)
+    if isinstance(given, bytes) and given[:4] == MAGIC:
+        return given
+    from wardian.text.parse import assemble, is_text
+
+    if isinstance(given, str) or is_text(given):
+        return assemble(given, config.features, config.limits)
+    return given
+
+
 @final
 class Module:
-    """A WebAssembly module from its binary form.
+    """A WebAssembly module from its binary form or its text.
 
     Function bodies are validated now (or, with ``Config(lazy=True)``, each before its first compilation) and compiled when
     first called. May be instantiated any number of times, on any thread.
     """
 
-    def __init__(self, source: bytes | bytearray | memoryview, engine: Engine | None = None) -> None:
-        """Raises :class:`MalformedError`, :class:`InvalidError`, :class:`LimitExceeded`, :class:`FeatureDisabled`."""
-        if isinstance(source, str):
-            raise TypeError("source must be bytes; for a path use Module.from_file(path)")
+    def __init__(self, source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
+        """``source`` is a binary module, or text in the WebAssembly text format; a path goes to :meth:`from_file`.
+
+        Raises :class:`MalformedError`, :class:`InvalidError`, :class:`LimitExceeded`, :class:`FeatureDisabled`.
+        """
         self.engine = engine or default_engine()
         config = self.engine.config
-        self.decl: ModuleDecl = decode(bytes(source), config.features, config.limits)
+        self.decl: ModuleDecl = decode(_binary(source, config), config.features, config.limits)
         try:
             self._ctx = validate_module(self.decl, config.features, config.limits)
         except InvalidError:
@@ -66,7 +80,7 @@ class Module:
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], engine: Engine | None = None) -> Module:
-        """Read and check the module at ``path``. Raises also ``OSError``."""
+        """Read and check the module at ``path``, binary or text. Raises also ``OSError``."""
         return cls(Path(path).read_bytes(), engine)
 
     @property

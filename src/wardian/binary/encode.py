@@ -175,8 +175,9 @@ def write_locals(out: bytearray, runs: list[tuple[int, ValType]]) -> None:
 
 
 def _types(out: bytearray, module: Module) -> int:
+    lone = frozenset(module.lone_groups)
     for first, count in module.rec_groups:
-        writer.rec_group(out, module.types[first : first + count])
+        writer.rec_group(out, module.types[first : first + count], grouped=first in lone)
     return len(module.rec_groups)
 
 

@@ -14,6 +14,7 @@ from typing import Final, Literal, TypeAlias
 from wardian.binary.body import expression_end
 from wardian.binary.reader import END, Reader, unsigned
 from wardian.binary.types import (
+    REC,
     read_global_type,
     read_memory_type,
     read_rec_group,
@@ -98,7 +99,10 @@ def _types(r: Reader, module: Module) -> None:
     for _ in range(r.count("types")):
         first = len(module.types)
         r.limits.check("types", first + 1)
+        grouped = r.pos < r.end and r.source[r.pos] == REC
         module.rec_groups.append((first, read_rec_group(r, module.types)))
+        if grouped and module.rec_groups[-1][1] == 1:
+            module.lone_groups.append(first)
 
 
 # -- imports -----------------------------------------------------------------------------------------------------------

@@ -127,8 +127,9 @@ def _sub_type(out: bytearray, type: SubType) -> None:
     _comp_type(out, type.comp)
 
 
-def rec_group(out: bytearray, types: list[SubType]) -> None:
-    if len(types) != 1:
+def rec_group(out: bytearray, types: list[SubType], *, grouped: bool = False) -> None:
+    """Append a recursion group; a single type is only written as one if ``grouped``."""
+    if grouped or len(types) != 1:
         out.append(REC)
         unsigned(out, len(types))
     for type in types:

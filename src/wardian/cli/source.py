@@ -48,15 +48,16 @@ def describe(head: bytes) -> tuple[str, str | None]:
         if head.startswith(signature):
             return f"it looks like {what}", hint
     text = head.lstrip()
-    if text.startswith((b"(", b";;")):
-        return "it looks like the WebAssembly text format", "wasm-tools parse FILE.wat -o FILE.wasm converts it"
     if text.isascii() and b"\0" not in head:
         return "it looks like text", None
     return f"it begins with {head[:4].hex(' ')}, not 00 61 73 6d", None
 
 
 def read_module(path: str) -> bytes:
-    """The bytes of the module at ``path``. Raises :class:`CliError` when it cannot be read or is not core Wasm."""
+    """The bytes of the module at ``path``, which may be text.
+
+    Raises :class:`CliError` when it cannot be read or is neither core Wasm nor a text that might be.
+    """
     try:
         data = Path(path).read_bytes()
     except FileNotFoundError:
@@ -67,6 +68,10 @@ def read_module(path: str) -> bytes:
         reason = error.strerror or errno.errorcode.get(error.errno or 0, "unreadable")
         raise CliError(f"{path}: cannot be read: {reason}") from None
     if data[:8] != WASM + VERSION:
+        from wardian.text.parse import is_text
+
+        if is_text(data):
+            return data
         what, hint = describe(data[:64])
         raise CliError(f"{path}: not a WebAssembly module: {what}", hint=hint)
     return data

@@ -111,6 +111,8 @@ class Module:
     """All defined types, in index order."""
     rec_groups: list[tuple[int, int]] = field(default_factory=list)
     """``(first type index, count)`` of each recursion group, in order; together they cover ``types``."""
+    lone_groups: list[int] = field(default_factory=list)
+    """First type index of those groups of one type that are written as groups all the same."""
     imports: list[Import] = field(default_factory=list)
     funcs: list[int] = field(default_factory=list)
     """Type index of each defined function."""

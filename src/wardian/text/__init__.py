@@ -1,0 +1,1 @@
+"""The text format: WAT and WAST to data and back (spec chapter "Text Format")."""
