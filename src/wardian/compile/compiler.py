@@ -79,7 +79,7 @@ class Compiler:
         """The core image (:func:`wardian.compile.glue.core_text`)."""
 
         def text(preamble: str) -> str:
-            from wardian.compile.glue import core_text
+            from wardian.compile.glue.core import core_text
             from wardian.vm.platform import MACHINES
 
             return core_text(MACHINES[platform.machine()], preamble)
@@ -90,7 +90,7 @@ class Compiler:
         """Lazy stubs of functions ``chunk * STUBS`` and following."""
 
         def text(preamble: str) -> str:
-            from wardian.compile.glue import stubs_text
+            from wardian.compile.glue.core import stubs_text
             from wardian.vm.platform import MACHINES
 
             return stubs_text(MACHINES[platform.machine()], preamble, chunk * STUBS)
@@ -101,7 +101,7 @@ class Compiler:
         """Entry and host glue of a signature code."""
 
         def text(preamble: str) -> str:
-            from wardian.compile.glue import signature_text
+            from wardian.compile.glue.signature import signature_text
 
             return signature_text(code, preamble)
 

@@ -6,8 +6,8 @@ from types import MappingProxyType
 from typing import Final
 
 from wardian.compile import bounds
-from wardian.compile.exceptions import land_exceptions
 from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, const
+from wardian.compile.exceptions import land_exceptions
 from wardian.compile.function import CTX, FamilyTable, Frame, Lowering
 from wardian.syntax import families as f
 from wardian.syntax.types import HeapType, ref
