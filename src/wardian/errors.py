@@ -131,7 +131,8 @@ class Exit(WardianError):
 
 @final
 class WasmException(WardianError):
-    """An exception of the guest's own kind: thrown by ``throw`` and not caught, or raised by a host function to be caught.
+    """An exception of the guest's own kind: thrown by ``throw`` and not caught, or raised by a host function to be
+    caught.
 
     ``tag`` is the :class:`wardian.Tag`, ``payload`` the tuple of its values.
     """

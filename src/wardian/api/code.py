@@ -1,7 +1,7 @@
 """A module's machine code: lazily resolved, shared by all its instances, remembered by the cache.
 
-Invariant: :attr:`ModuleCode.codes` holds for each defined function the address of its code or, until that exists, of its
-lazy stub; it changes once per function, under the lock.
+Invariant: :attr:`ModuleCode.codes` holds for each defined function the address of its code or, until that exists, of
+its lazy stub; it changes once per function, under the lock.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class ModuleCode:
         self._loaded = False
         self._cached: dict[int, int] = {}
         self._names: Names | None = None
-        self._image: Image | None | Literal[False] = False
+        self._image: Image | Literal[False] | None = False
 
     def _options(self, exceptions: bool) -> CodeOptions:
         """What the configuration, or the module's size where it says ``auto``, makes of the choices."""
@@ -134,10 +134,6 @@ class ModuleCode:
         if compiler.cache is not None:
             self.engine.remember(self)
         return address
-
-    @property
-    def _backtrace(self) -> Symbols:
-        return self.symbols
 
     def _cache_key(self) -> str:
         if self._key is None:
@@ -206,7 +202,8 @@ class ModuleCode:
             return f"{imports[index].module}.{imports[index].name}"
         return next((e.name for e in module.exports if e.kind == "func" and e.index == index), None)
 
-    # -- initial memory --------------------------------------------------------------------------------------------------
+    # -- initial memory
+    # --------------------------------------------------------------------------------------------------
 
     def image(self) -> Image | None:
         with self._lock:
@@ -217,7 +214,7 @@ class ModuleCode:
     def _make_image(self) -> Image | None:
         """Memory 0's contents after instantiation, if every active segment lies at a constant place inside it."""
         module = self.ctx.module
-        if not module.memories or module.imported_memories :
+        if not module.memories or module.imported_memories:
             return None
         segments = [d for d in module.datas if d.mode == "active" and d.memory == 0]
         total = sum(d.init[1] - d.init[0] for d in segments)

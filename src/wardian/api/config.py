@@ -17,7 +17,8 @@ class Config:
 
     * ``opt``: ``"O2"`` compiles well, ``"O0"`` quickly, ``"auto"`` (default) picks per module by its size, since
       optimising costs about a tenth of a millisecond per instruction: small modules O2, big ones O0.
-    * ``checks``: how memory accesses are bounded: ``"explicit"`` comparisons, ``"guard"`` pages, or ``"auto"``: guard pages
+    * ``checks``: how memory accesses are bounded: ``"explicit"`` comparisons, ``"guard"`` pages, or ``"auto"``: guard
+    pages
       for O0, where a comparison is costly, explicit ones for O2, where they let loops be vectorised. All are exact.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
     * ``features``, ``limits``: what modules may use.

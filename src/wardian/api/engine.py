@@ -68,7 +68,9 @@ class Engine:
         with runtime.lock:
             if not runtime.core:
                 if platform.machine() not in MACHINES or platform.system() != "Linux":
-                    raise Refused(f"wardian runs on Linux x86-64 only so far, not {platform.system()} {platform.machine()}")
+                    raise Refused(
+                        f"wardian runs on Linux x86-64 only so far, not {platform.system()} {platform.machine()}"
+                    )
                 runtime.start(self._core)
                 core = runtime.core
                 runtime.types = NativeTypes(runtime.builtins.address, core["getbuffer"])
@@ -113,7 +115,8 @@ class Engine:
         if layout.size >= _LAYOUT_LIMIT:
             raise LimitExceeded("functions", "the module's index spaces are too large for one instance")
 
-    # -- what is to be written to the cache before the process ends ------------------------------------------------------
+    # -- what is to be written to the cache before the process ends
+    # ------------------------------------------------------
 
     def remember(self, code: object) -> None:
         """``code`` (with a ``flush()``) has something for the cache."""

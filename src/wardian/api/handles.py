@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from wardian.api.module import Module
 
     class Func:
-        """A function of an instance, called like any Python function; see :class:`wardian.runtime.function.NativeTypes`."""
+        """A function of an instance, called like any Python function; see
+        :class:`wardian.runtime.function.NativeTypes`."""
 
         name: str
         type: Any
@@ -182,7 +183,7 @@ class Table:
 
     def __init__(self, element: str, min: int, max: int | None = None, *, engine: Engine | None = None) -> None:
         """A table of ``"funcref"`` or ``"externref"`` elements, all null, to be imported by modules."""
-        if min < 0 or (max is not None and max < min) or max is not None and max >= 1 << 32:
+        if min < 0 or (max is not None and max < min) or (max is not None and max >= 1 << 32):
             raise ValueError("a table has 0 <= min <= max < 2**32 elements")
         limits = (engine or default_engine()).config.limits
         declared = TableType(_ref_type(element), TypeLimits(min, max))
@@ -246,7 +247,8 @@ class Global:
     _instance: GlobalInstance
 
     def __init__(self, type: str, value: Any, *, mutable: bool = False) -> None:
-        """A global of type ``"i32"``, ``"i64"``, ``"f32"``, ``"f64"``, ``"v128"``, ``"funcref"`` or ``"externref"``, to be
+        """A global of type ``"i32"``, ``"i64"``, ``"f32"``, ``"f64"``, ``"v128"``, ``"funcref"`` or ``"externref"``, to
+        be
         imported."""
         if type not in _NAMED:
             raise ValueError(f"type must be one of {', '.join(_NAMED)}, not {type!r}")
@@ -322,7 +324,7 @@ class Exports(Mapping[str, Any]):
 
 
 def _wrap(kind: type[Any], data: Any) -> Any:
-    handle = kind.__new__(kind)
+    handle: Any = object.__new__(kind)
     handle._instance = data
     return handle
 
@@ -357,8 +359,8 @@ class Instance:
     def interrupt(self) -> bool:
         """Stop what runs in this instance's store, from any other thread: the caller there gets :class:`Interrupted`.
 
-        ``False`` if nothing was running. Returns once the guest is stopping; a host function that never returns cannot be
-        stopped.
+        ``False`` if nothing was running. Returns once the guest is stopping; a host function that never returns cannot
+        be stopped.
         """
         store = self._data.store.root()
         if not store.stop(TrapCode.INTERRUPT):

@@ -55,7 +55,9 @@ class Linker:
         return str(type) if index is None else str(self.types.expand(index))
 
     def wrong(self, i: Import, found: str) -> LinkError:
-        return LinkError(f"incompatible import type: {_label(i)} must be a {i.kind} {self._type_text(i.type)}, not {found}")
+        return LinkError(
+            f"incompatible import type: {_label(i)} must be a {i.kind} {self._type_text(i.type)}, not {found}"
+        )
 
     def finish(self, store: Store) -> list[Extern]:
         """The external values, with a host function in ``store`` for every callable."""

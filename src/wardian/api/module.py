@@ -57,8 +57,8 @@ def _binary(source: bytes | bytearray | memoryview | str, config: Config) -> byt
 class Module:
     """A WebAssembly module from its binary form or its text.
 
-    Function bodies are validated now (or, with ``Config(lazy=True)``, each before its first compilation) and compiled when
-    first called. May be instantiated any number of times, on any thread.
+    Function bodies are validated now (or, with ``Config(lazy=True)``, each before its first compilation) and compiled
+    when first called. May be instantiated any number of times, on any thread.
     """
 
     def __init__(self, source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
@@ -102,7 +102,9 @@ class Module:
             "global": list(ctx.globals),
             "tag": list(self.decl.tag_types()),
         }
-        return tuple(ExportType(e.name, e.kind, self._describe(e.kind, spaces[e.kind][e.index])) for e in self.decl.exports)
+        return tuple(
+            ExportType(e.name, e.kind, self._describe(e.kind, spaces[e.kind][e.index])) for e in self.decl.exports
+        )
 
     def _describe(self, kind: Kind, type: ExternType) -> FuncType | TableType | MemoryType | GlobalType:
         if isinstance(type, TableType | MemoryType | GlobalType):
@@ -133,8 +135,8 @@ class Module:
     ) -> Instance:
         """A new instance with ``imports`` (``{module: {name: value}}``); its start function has run.
 
-        A function import takes any Python callable or a :class:`Func` of another instance; memories, tables and globals take
-        those of other instances or free-standing ones; an immutable number global also takes a number. ``limits``
+        A function import takes any Python callable or a :class:`Func` of another instance; memories, tables and globals
+        take those of other instances or free-standing ones; an immutable number global also takes a number. ``limits``
         replaces the engine's for this instance (memory, tables, stack).
 
         Raises :class:`LinkError` naming everything that is missing or does not fit, :class:`Trap`,

@@ -46,7 +46,12 @@ class Option(NamedTuple):
 
 
 ENGINE_OPTIONS: Final = (
-    Option(("-O", "--optimize"), "LEVEL", "-O0 compiles quickly, -O2 for speed; also opt-level=2 (default: by the module's size)", many=True),
+    Option(
+        ("-O", "--optimize"),
+        "LEVEL",
+        "-O0 compiles quickly, -O2 for speed; also opt-level=2 (default: by the module's size)",
+        many=True,
+    ),
     Option(("--checks",), "KIND", "how memory accesses are bounded: explicit (comparisons, default) or guard (pages)"),
 )
 

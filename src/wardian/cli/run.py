@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wardian.cli.options import (
     ENGINE_OPTIONS,
@@ -29,6 +29,7 @@ from wardian.errors import printable
 if TYPE_CHECKING:
     from wardian.api.module import Module
     from wardian.sandbox.run import RunResult
+    from wardian.syntax.types import FuncType
 
 TRAPPED: Final = 134
 
@@ -116,9 +117,11 @@ def _directory(word: str) -> tuple[str, str, bool]:
     return host, guest or host, read_only
 
 
-def _functions(module: Module) -> dict[str, object]:
+def _functions(module: Module) -> dict[str, FuncType]:
     """The exported functions by name, with their types."""
-    return {export.name: export.type for export in module.exports if export.kind == "func"}
+    from wardian.syntax.types import FuncType
+
+    return {export.name: export.type for export in module.exports if isinstance(export.type, FuncType)}
 
 
 def _require_start(module: Module, path: str) -> None:
@@ -144,17 +147,17 @@ def _arguments(module: Module, path: str, function: str, words: list[str]) -> li
             f"{path}: exports no function {printable(function)!r}",
             hint=f"it exports {', '.join(map(printable, near))}" if near else None,
         )
-    return read_arguments(function, functions[function].params, words)  # type: ignore[attr-defined]
+    return read_arguments(function, functions[function].params, words)
 
 
-def _unknown_imports(settings: dict[str, object]) -> str | None:
+def _unknown_imports(settings: dict[str, Any]) -> Literal["trap", "default"] | None:
     trap, default = settings.get("unknown-imports-trap"), settings.get("unknown-imports-default")
     if trap and default:
         raise usage("-W unknown-imports-trap and unknown-imports-default exclude each other")
     return "trap" if trap else "default" if default else None
 
 
-def _finish(result: RunResult, path: str, settings: dict[str, object]) -> int:
+def _finish(result: RunResult, path: str, settings: dict[str, Any]) -> int:
     """Say how the guest ended, if it did not simply exit, and give the exit code."""
     if result.status == "exited":
         return result.returncode

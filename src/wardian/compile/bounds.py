@@ -1,8 +1,8 @@
 """Guest address -> host address.
 
 +----------------------------------------------------------------------------------------------------------------------+
-| DANGER. Every byte a guest can reach is decided here. A mistake in this file is a sandbox escape. Read twice before   |
-| changing a line; tests/escape/test_memory.py tries every width at size -1, 0 and +1 in every mode.                    |
+| DANGER. Every byte a guest can reach is decided here. A mistake in this file is a sandbox escape. Read twice before  |
+| changing a line; tests/escape/test_memory.py tries every width at size -1, 0 and +1 in every mode.                   |
 +----------------------------------------------------------------------------------------------------------------------+
 
 Two ways (the user's choice, ``checks=``):
@@ -90,7 +90,8 @@ def pointer(lo: Lowering, memory: int, index: Value) -> Value:
 
 
 def table_slot(lo: Lowering, table: int, index: Value, code: TrapCode) -> Value:
-    """Host pointer to the 8-byte element ``index`` (``i64``, zero-extended) of a table; traps with ``code`` outside it."""
+    """Host pointer to the 8-byte element ``index`` (``i64``, zero-extended) of a table; traps with ``code`` outside
+    it."""
     definition, size = table_length(lo, table)
     lo.trap_if(lo.b.icmp("uge", index, size), code)
     base = lo.b.load(definition, "ptr", HOSTDATA)

@@ -1,7 +1,7 @@
 """The persistent code cache: a private directory of authenticated entries.
 
-Invariant: :meth:`Cache.load` returns exactly bytes that :meth:`Cache.store` of the same user wrote under the same key, or
-``None``. A damaged, foreign, truncated or unreadable entry is a miss; no failure of the cache is ever an error.
+Invariant: :meth:`Cache.load` returns exactly bytes that :meth:`Cache.store` of the same user wrote under the same key,
+or ``None``. A damaged, foreign, truncated or unreadable entry is a miss; no failure of the cache is ever an error.
 
 Entries are authenticated with a key that lives beside them (mode 0600, in a directory of mode 0700), which tells damage
 and strangers apart from our own entries; against the user's own account there is nothing to defend here.

@@ -159,7 +159,7 @@ def with_deep_stack(work: Callable[[], T]) -> T:
     def run() -> None:
         try:
             outcome.append(work())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread whatever it is
             failure.append(error)
 
     with _STACK_SIZE:

@@ -1,8 +1,8 @@
 """A typed writer of LLVM's textual IR: the only place that spells LLVM.
 
 Invariant: what would be undefined behaviour in LLVM for some operand cannot be written with it: there is no
-``nsw``/``nuw``/``exact``/``inbounds``/fast-math here. Operands carry their type; names are minted, never taken from a guest.
-Text rather than llvmlite's builder objects because it is some thirty times quicker (docs/rationale.md).
+``nsw``/``nuw``/``exact``/``inbounds``/fast-math here. Operands carry their type; names are minted, never taken from a
+guest. Text rather than llvmlite's builder objects because it is some thirty times quicker (docs/rationale.md).
 """
 
 from __future__ import annotations

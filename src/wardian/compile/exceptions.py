@@ -1,9 +1,9 @@
 """Lowering of exceptions (spec: "Exception Instances", ``throw``, ``throw_ref``, ``try_table``).
 
-An exception in flight is a reference in the store's ``pending`` word. A function that throws, or whose callee has thrown, goes
-to its innermost ``try_table`` or returns (with no meaningful result) to its caller, who looks at the word in turn. Only
-code compiled with :attr:`CodeOptions.exceptions` looks, and a store runs either only such code or no tag at all; see
-:mod:`wardian.runtime.store`.
+An exception in flight is a reference in the store's ``pending`` word. A function that throws, or whose callee has
+thrown, goes to its innermost ``try_table`` or returns (with no meaningful result) to its caller, who looks at the word
+in turn. Only code compiled with :attr:`CodeOptions.exceptions` looks, and a store runs either only such code or no tag
+at all; see :mod:`wardian.runtime.store`.
 
 The exception itself is an object of the store's heap: the tag's number, then 16 bytes for each value.
 """

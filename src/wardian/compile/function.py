@@ -1,7 +1,7 @@
 """Lowering one validated body to one LLVM function (spec chapter "Execution / Instructions", as code).
 
-Invariant: the only way in is :meth:`Lowering.step`, which :mod:`wardian.valid.driver` calls after the validator took the
-same instruction, so what was not validated is never lowered. Traps are exact: nothing observable moves across one.
+Invariant: the only way in is :meth:`Lowering.step`, which :mod:`wardian.valid.driver` calls after the validator took
+the same instruction, so what was not validated is never lowered. Traps are exact: nothing observable moves across one.
 
 The operand stack holds SSA values; locals are slots of the frame (LLVM promotes them); structured control becomes
 basic blocks whose parameters are phis.
@@ -163,8 +163,8 @@ class Lowering:
     def fence(self, x: Value) -> Value:
         """``x``, opaque to LLVM's folding.
 
-        LLVM folds ``x*1``, ``x-0``, ``demote(promote(x))`` and the like to ``x`` without making a signalling NaN quiet, which
-        the spec requires of every arithmetic result. Fencing the neutral constants stops that, and nothing else.
+        LLVM folds ``x*1``, ``x-0``, ``demote(promote(x))`` and the like to ``x`` without making a signalling NaN quiet,
+        which the spec requires of every arithmetic result. Fencing the neutral constants stops that, and nothing else.
         """
         return self.b.intrinsic(f"arithmetic.fence.{'f32' if x[1] == 'float' else 'f64'}", x[1], x)
 

@@ -1,7 +1,7 @@
 """Lowering of access to a store's heap: from a 32-bit reference to a host address.
 
-Invariant: a reference is a 32-bit offset into the heap's reservation, zero-extended; with a small constant added it stays
-inside that reservation and its guard whatever the reference's bits are.
+Invariant: a reference is a 32-bit offset into the heap's reservation, zero-extended; with a small constant added it
+stays inside that reservation and its guard whatever the reference's bits are.
 """
 
 from __future__ import annotations

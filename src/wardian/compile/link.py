@@ -41,7 +41,8 @@ class Image:
 
 
 def flatten(obj: bytes) -> Image:
-    """Lay out an ELF64 little-endian object: executable sections, constants, then writable data on a page of its own."""
+    """Lay out an ELF64 little-endian object: executable sections, constants, then writable data on a page of its
+    own."""
     assert obj[:6] == b"\x7fELF\x02\x01", "not an ELF64 object"
     machine = struct.unpack_from("<H", obj, 18)[0]
     shoff, shentsize, shnum, shstr = *struct.unpack_from("<Q", obj, 40), *struct.unpack_from("<HHH", obj, 58)

@@ -1,8 +1,8 @@
 """LLVM, through llvmlite: text in, object file out. The only importer of llvmlite.
 
 +----------------------------------------------------------------------------------------------------------------------+
-| DANGER. What this file returns is executed. LLVM's verifier runs on every module; nothing is linked or resolved here,  |
-| so an unknown symbol cannot abort the process (link.py refuses it).                                                    |
+| DANGER. What this file returns is executed. LLVM's verifier runs on every module; nothing is linked or resolved here,|
+| so an unknown symbol cannot abort the process (link.py refuses it).                                                  |
 +----------------------------------------------------------------------------------------------------------------------+
 
 Invariant: no LLVM state is kept between compilations but the target machines.

@@ -1,7 +1,7 @@
 """From defined functions to LLVM text: joins the family tables and drives validation and lowering together.
 
 Invariant: a body is lowered only by :func:`wardian.valid.driver.validate_body`, instruction by instruction behind the
-validator. Every family of the instruction table has a lowering here or is listed in :data:`NOT_YET` with its feature.
+validator. Every family of the instruction table has one lowering, or its rows are refused by name.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from wardian.compile.function import STACK_DECLARATIONS, Handler, Handlers, Lowe
 from wardian.errors import FeatureDisabled
 from wardian.limits import Limits
 from wardian.syntax.instructions import ROWS, Row
+from wardian.valid.context import ModuleContext
 from wardian.valid.driver import validate_body
-from wardian.valid.module import ModuleContext
 
 _TABLES: Final = (
     control.LIVE,

@@ -201,7 +201,8 @@ def _bound(value: float, type: NumType) -> Value:
 def trunc_limits(dst: NumType, src: NumType, signed: bool) -> tuple[float, bool, float]:
     """``(low, low itself is fine, high)``: the values that truncate into ``dst`` lie between, ``high`` excluded.
 
-    The ends are exact in ``src``: where ``-2**n - 1`` is not a float of that type, ``-2**n`` itself is the least good value.
+    The ends are exact in ``src``: where ``-2**n - 1`` is not a float of that type, ``-2**n`` itself is the least good
+    value.
     """
     bits = dst.size * 8
     high = 2.0 ** (bits - signed)

@@ -18,7 +18,6 @@ from wardian.syntax.types import F32, F64, V128, RefType, ValType
 from wardian.vm.layout import EXCEPTION, STORE, THREAD
 from wardian.vm.traps import TRAPS, TrapCode
 
-
 _WORD: Final = (1 << 64) - 1
 
 
@@ -53,7 +52,9 @@ def bind(process: Process) -> None:
         f = owner.instance
         wanted = len(f.type.results)
         if not isinstance(value, (tuple, list)) or len(value) != wanted:
-            raise TypeError(f"{f.name}() must return a sequence of {wanted} results {f.type}, not {values.kind_of(value)}")
+            raise TypeError(
+                f"{f.name}() must return a sequence of {wanted} results {f.type}, not {values.kind_of(value)}"
+            )
         return tuple(value)
 
     def type_matches(owner: object, actual: int, wanted: int) -> int:
@@ -103,7 +104,9 @@ def _slow_call(process: Process, f: FuncInstance, func: Any, args: tuple[Any, ..
     thread = process.thread()
     inside = f.store.root().block[STORE.at["thread"]]
     if inside and inside != thread:
-        raise StoreBusy(f"{f.name}(): its instance is running on another thread; use one instance per thread, or a lock")
+        raise StoreBusy(
+            f"{f.name}(): its instance is running on another thread; use one instance per thread, or a lock"
+        )
     process.watch_python_signals()
     return func(*args)
 
@@ -162,4 +165,3 @@ def current_trap(process: Process) -> Trap:
     word, message = TRAPS[code]
     kind = Interrupted if code in (TrapCode.TIMEOUT, TrapCode.INTERRUPT) else Trap
     return kind(word, message, tuple(frames))
-

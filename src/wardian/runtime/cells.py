@@ -19,6 +19,7 @@ from wardian.syntax.types import (
     FuncType,
     GlobalType,
     SubType,
+    ValType,
 )
 from wardian.valid.types import TypeContext
 
@@ -56,7 +57,7 @@ class GlobalInstance:
         self.block[self.offset] = value
 
 
-TAG_TYPES: Final = MappingProxyType(
+TAG_TYPES: Final[MappingProxyType[str, ValType]] = MappingProxyType(
     {"i32": I32, "i64": I64, "f32": F32, "f64": F64, "v128": V128, "funcref": FUNCREF, "externref": EXTERNREF}
 )
 

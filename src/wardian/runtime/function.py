@@ -1,7 +1,7 @@
 """Spec "Function Instances" as seen from Python, and the hand-made Python types of exports and memory windows.
 
-Invariant: a ``Func`` owns its :class:`FuncInstance`, which owns its store; the FUNCREF a ``Func`` points to is part of a
-context of that store. So nothing a ``Func`` touches can be gone while the ``Func`` exists.
+Invariant: a ``Func`` owns its :class:`FuncInstance`, which owns its store; the FUNCREF a ``Func`` points to is part of
+a context of that store. So nothing a ``Func`` touches can be gone while the ``Func`` exists.
 """
 
 from __future__ import annotations
@@ -74,7 +74,6 @@ class HostFunc:
         if self._func is None:
             self._func = self.instance.store.process.types.func(self.instance)
         return self._func
-
 
     def use_exceptions(self) -> None:
         """Host glue needs no other code for exceptions."""

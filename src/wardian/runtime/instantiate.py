@@ -40,7 +40,6 @@ def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Lim
     environment = _Environment(instance)
     _allocate_globals(instance, environment)
     _allocate_tables(instance, environment, limits)
-    module = instance.module
     _allocate_tags(instance)
     mapped = _map_image(instance)
     _element_segments(instance, environment)

@@ -1,8 +1,9 @@
 """Raw addresses: system calls, machine words, signals, and the few CPython types made by hand.
 
 +----------------------------------------------------------------------------------------------------------------------+
-| DANGER. The only file that turns integers into memory. Every function here trusts its caller's addresses; callers pass |
-| only addresses they got from here, and sizes they computed themselves, never a number a guest chose unchecked.         |
+| DANGER. The only file that turns integers into memory. Every function here trusts its caller's addresses; callers
+pass|
+| only addresses they got from here, and sizes they computed themselves, never a number a guest chose unchecked.       |
 +----------------------------------------------------------------------------------------------------------------------+
 
 It knows no WebAssembly. Linux x86-64 is what has been run.
@@ -113,10 +114,8 @@ class Native:
     def write(self, at: int, data: bytes | bytearray | memoryview) -> None:
         """Copy bytes to committed memory."""
         # SAFETY: callers checked that len(data) bytes are committed at ``at``.
-        if isinstance(data, bytes):
-            ctypes.memmove(at, data, len(data))
-        elif len(data):
-            (ctypes.c_char * len(data)).from_address(at)[:] = bytes(data)
+        if len(data):
+            ctypes.memmove(at, bytes(data), len(data))
 
     def read(self, at: int, size: int) -> bytes:
         # SAFETY: callers checked that ``size`` bytes are committed at ``at``.
@@ -234,10 +233,11 @@ _DEFAULT, _HAVE_GC, _HAVE_VECTORCALL, _DISALLOW = 1 << 18, 1 << 14, 1 << 11, 1 <
 def make_type(
     name: str, size: int, owner: int, *, vectorcall: int | None = None, weaklist: int | None = None, getbuffer: int = 0
 ) -> tuple[type, Any]:
-    """A heap type with native fields and one owned reference at offset ``owner``: ``(type, descriptor of the owned one)``.
+    """A heap type with native fields and one owned reference at offset ``owner``: ``(type, descriptor of the owned
+    one)``.
 
-    Instances are collected as those of any Python class with ``__slots__`` are: CPython's own traverse, clear and dealloc
-    walk the member table. The descriptor is taken off the type, so Python code can neither read nor replace the
+    Instances are collected as those of any Python class with ``__slots__`` are: CPython's own traverse, clear and
+    dealloc walk the member table. The descriptor is taken off the type, so Python code can neither read nor replace the
     reference that keeps native memory alive. The type cannot be instantiated from Python; use :func:`new_object`.
     """
 
@@ -246,8 +246,8 @@ def make_type(
 
     get_slot = ctypes.pythonapi["PyType_GetSlot"]
     get_slot.restype, get_slot.argtypes = ctypes.c_void_p, (ctypes.py_object, ctypes.c_int)
-    members = [(b"_owner", _T_OBJECT_EX, owner, 0, None)]
-    slots = [(_TP_TRAVERSE, get_slot(_Model, _TP_TRAVERSE)), (_TP_CLEAR, get_slot(_Model, _TP_CLEAR))]
+    members: list[Any] = [(b"_owner", _T_OBJECT_EX, owner, 0, None)]
+    slots: list[Any] = [(_TP_TRAVERSE, get_slot(_Model, _TP_TRAVERSE)), (_TP_CLEAR, get_slot(_Model, _TP_CLEAR))]
     flags = _DEFAULT | _HAVE_GC | _DISALLOW
     if vectorcall is not None:
         members.append((b"__vectorcalloffset__", _T_PYSSIZET, vectorcall, _READONLY, None))

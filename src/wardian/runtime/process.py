@@ -48,8 +48,8 @@ class CodeRange:
 class MemorySlot(int):
     """A memory's address space, given back when the last reference to it goes.
 
-    Not a container, so Python's cycle collector never finalises it early: while any finaliser of a dying cycle may still
-    call into a guest, the guest's memory and code are there.
+    Not a container, so Python's cycle collector never finalises it early: while any finaliser of a dying cycle may
+    still call into a guest, the guest's memory and code are there.
     """
 
     __slots__ = ()
@@ -250,7 +250,8 @@ class Process:
     def map_code(self, code: bytes, ranges: list[tuple[int, int, int]], owner: Callable[[], object]) -> CodeRegion:
         """Map position-independent guest code and register its functions; unmapped when the region is dropped.
 
-        ``ranges`` are ``(offset, size, function index)`` by offset. ``owner()`` names functions in backtraces, or is ``None``.
+        ``ranges`` are ``(offset, size, function index)`` by offset. ``owner()`` names functions in backtraces, or is
+        ``None``.
         """
         size = page_up(len(code))
         n = self.native
@@ -316,5 +317,3 @@ class Process:
 def process() -> Process:
     """The process's one :class:`Process`."""
     return Process()
-
-

@@ -1,8 +1,9 @@
-"""Python values <-> guest words, strictly: a value fits its type or raises ``TypeError``/``OverflowError``; nothing wraps.
+"""Python values <-> guest words, strictly: a value fits its type or raises ``TypeError``/``OverflowError``; nothing
+wraps.
 
-An ``i32`` or ``i64`` is accepted signed or unsigned and given back signed. Floats keep every bit, NaN payloads included.
-A ``v128`` is 16 bytes, lane 0 first, or the unsigned integer with these bytes in little-endian order; it is given back
-as ``bytes``.
+An ``i32`` or ``i64`` is accepted signed or unsigned and given back signed. Floats keep every bit, NaN payloads
+included. A ``v128`` is 16 bytes, lane 0 first, or the unsigned integer with these bytes in little-endian order; it is
+given back as ``bytes``.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ def to_ref(value: Any, type: RefType, types: TypeContext, store: Store, what: st
         raise ValueError(f"{what}: {value!r} belongs to another store; link the instances to pass it")
     if type.heap is not FUNC and not _func_matches(func, type, types):
         raise TypeError(f"{what}: {value!r} is not a {type}")
-    return func.ref
+    return int(func.ref)
 
 
 def _func_matches(func: Any, type: RefType, types: TypeContext) -> bool:

@@ -1,7 +1,8 @@
 """``wardian.run``: a program, its arguments and its grants in; how it ended out.
 
-Invariant: whatever the guest does, ``run`` returns a :class:`RunResult` (or raises, with ``check=True``); it raises otherwise
-only for what the *caller* got wrong, or for an exception of the caller's own host functions. In-process for now.
+Invariant: whatever the guest does, ``run`` returns a :class:`RunResult` (or raises, with ``check=True``); it raises
+otherwise only for what the *caller* got wrong, or for an exception of the caller's own host functions. In-process for
+now.
 """
 
 from __future__ import annotations
@@ -95,14 +96,15 @@ def run(
     """Run a WASI program (its ``_start``), or with ``invoke`` one exported function, to the end.
 
     * ``module``: a path, the bytes, or a :class:`Module`; ``args`` become ``argv[1:]`` (or ``invoke``'s parameters).
-    * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each), empty
-      standard input (``input`` is its contents), output captured up to ``output_limit`` bytes a stream; ``"inherit"`` connects
-      a stream to this process's own.
+    * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each),
+    empty
+      standard input (``input`` is its contents), output captured up to ``output_limit`` bytes a stream; ``"inherit"``
+      connects a stream to this process's own.
     * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
 
-    Raises what :class:`Module` and linking raise, ``OSError`` for a directory that cannot be opened; with ``check=True`` also
-    :class:`Trap` or :class:`Exit` for a guest that did not exit with 0.
+    Raises what :class:`Module` and linking raise, ``OSError`` for a directory that cannot be opened; with
+    ``check=True`` also :class:`Trap` or :class:`Exit` for a guest that did not exit with 0.
     """
     module = _module(module, engine)
     limits = _limits(module.engine.config.limits, memory, stack)
@@ -170,9 +172,9 @@ class _Job:
                 watchdog.disarm(armed)
         seconds = time.monotonic() - started
         out, err = self.context.stdout, self.context.stderr
-        captured = [stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (out, err)]
+        stdout, stderr = (stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (out, err))
         truncated = any(stream.truncated for stream in (out, err) if isinstance(stream, CaptureOutput))
-        return RunResult(status, code, *captured, trap, Usage(seconds, self._peak()), truncated, values)
+        return RunResult(status, code, stdout, stderr, trap, Usage(seconds, self._peak()), truncated, values)
 
     def _call(self, invoke: str | None, args: tuple[Any, ...]) -> tuple[Any, ...]:
         instance = handles.instantiate(self.module, self.imports, self.limits, self.store)

@@ -32,7 +32,8 @@ _END: Final = 0x0B
 _ELSE_CODE: Final = 0x05
 
 _BLOCKS: Final = {
-    name: (READ[BY_NAME[name].imm], opcode(BY_NAME[name]), BY_NAME[name]) for name in ("block", "loop", "try_table", "if")
+    name: (READ[BY_NAME[name].imm], opcode(BY_NAME[name]), BY_NAME[name])
+    for name in ("block", "loop", "try_table", "if")
 }
 _HINTED: Final = frozenset({BY_NAME["if"].opcode, BY_NAME["br_if"].opcode})
 _HINT: Final = "metadata.code.branch_hint"
@@ -254,7 +255,9 @@ class Body:
             cur.i += 1
             name = self._label_definition()
             reader, code, row = _BLOCKS[token]
-            code, hint = self._annotated(at, at, reader(self, code, row)) if cur.notes else (reader(self, code, row), None)
+            code, hint = (
+                self._annotated(at, at, reader(self, code, row)) if cur.notes else (reader(self, code, row), None)
+            )
             self._emit(code, hint)
             self._open_label(name)
             self._push((_FLAT_IF if token == "if" else _FLAT_BLOCK, b"", name, None))

@@ -25,7 +25,7 @@ from wardian.syntax.module import (
     Slice,
     TableDecl,
 )
-from wardian.syntax.types import FUNCREF, MemoryType, RefType, TableType, TagType, TypeLimits, ValType
+from wardian.syntax.types import MemoryType, RefType, TableType, TagType, TypeLimits, ValType
 from wardian.text import types
 from wardian.text.body import Body
 from wardian.text.lexer import Annotation, Cursor

@@ -84,7 +84,9 @@ class Source:
         before = text[:first].replace("\r\n", "\n")
         line = before.count("\n") + before.count("\r") + 1
         start = max(first, offset - _EXCERPT // 2)
-        stop = min((len(text), start + _EXCERPT, *(at for at in (text.find("\n", offset), text.find("\r", offset)) if at >= 0)))
+        stop = min(
+            (len(text), start + _EXCERPT, *(at for at in (text.find("\n", offset), text.find("\r", offset)) if at >= 0))
+        )
         shown = [" " if c == "\t" else printable(c) for c in text[start:stop]]
         caret = sum(map(len, shown[: offset - start]))
         lead = "... " if start > first else ""
@@ -486,7 +488,11 @@ def _shown(token: str) -> str:
 # -- strings -----------------------------------------------------------------------------------------------------------
 
 _SIMPLE_ESCAPES: Final = {"t": b"\t", "n": b"\n", "r": b"\r", '"': b'"', "'": b"'", "\\": b"\\"}
-_HEX_BYTE: Final = {f"{high}{low}": bytes([int(high + low, 16)]) for high in "0123456789abcdefABCDEF" for low in "0123456789abcdefABCDEF"}
+_HEX_BYTE: Final = {
+    f"{high}{low}": bytes([int(high + low, 16)])
+    for high in "0123456789abcdefABCDEF"
+    for low in "0123456789abcdefABCDEF"
+}
 _UNICODE: Final = re.compile(r"\{([0-9a-fA-F](?:_?[0-9a-fA-F])*+)\}")
 
 

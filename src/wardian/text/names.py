@@ -16,7 +16,9 @@ NameMap: TypeAlias = "Mapping[int, str]"
 IndirectMap: TypeAlias = "Mapping[int, Mapping[int, str]]"
 
 
-def name_section(module: str | None, maps: Mapping[Subsection, NameMap], nested: Mapping[Subsection, IndirectMap]) -> bytes:
+def name_section(
+    module: str | None, maps: Mapping[Subsection, NameMap], nested: Mapping[Subsection, IndirectMap]
+) -> bytes:
     """The content of a name section; empty if there are no names at all."""
     out = bytearray()
     if module is not None:

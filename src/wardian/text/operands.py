@@ -11,16 +11,29 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from wardian.binary import writer
-from wardian.binary.encode import WRITE, write_instruction
-from wardian.syntax.families import AtomicNotify, AtomicWait, Family, Shape, SimdLoad, SimdLoadExtend, SimdStore
-from wardian.syntax.families import F32X4, F64X2, I8X16, I16X8, I32X4, I64X2
+from wardian.binary.encode import WRITE
+from wardian.syntax.families import (
+    F32X4,
+    F64X2,
+    I8X16,
+    I16X8,
+    I32X4,
+    I64X2,
+    AtomicNotify,
+    AtomicWait,
+    Family,
+    Shape,
+    SimdLoad,
+    SimdLoadExtend,
+    SimdStore,
+)
 from wardian.syntax.immediates import Imm
 from wardian.syntax.instructions import BY_NAME, ROWS, TWIN, Row
 from wardian.syntax.types import ValType
 from wardian.text.lexer import Cursor
 from wardian.text.numbers import DOUBLE, SINGLE, FloatFormat, float_bits, integer, natural
 from wardian.text.scope import Space, index_number, is_index
-from wardian.text.types import at_ref_type, explicit_type, heap_type, inline_type, agreed_type, ref_type, results
+from wardian.text.types import agreed_type, at_ref_type, explicit_type, heap_type, inline_type, ref_type, results
 
 if TYPE_CHECKING:
     from wardian.text.body import Body

@@ -161,7 +161,9 @@ def read_fields(given: ModuleText, limits: Limits) -> Module:
                 if named:
                     cur.bad_note(note, "multiple module names")
                 named = True
-                scope.module_name = cur.note_text(note, 0) if len(note.tokens) == 1 else cur.bad_note(note, "a string expected")
+                scope.module_name = (
+                    cur.note_text(note, 0) if len(note.tokens) == 1 else cur.bad_note(note, "a string expected")
+                )
     return _finished(scope, fields)
 
 

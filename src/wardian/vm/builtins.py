@@ -1,8 +1,8 @@
 """The table of addresses that generated code reaches through its context: one row per slot.
 
 Invariant: generated code refers to nothing by symbol; whatever it calls stands here, so an artifact needs no linker.
-Rows in ``SYMBOLS`` come from the process (libc, CPython); rows in ``CORE`` from the core glue image; rows in ``OBJECTS``
-are Python callables the glue calls; rows in ``VALUES`` are plain words.
+Rows in ``SYMBOLS`` come from the process (libc, CPython), rows in ``CORE`` from the core glue image; rows in
+``OBJECTS`` are Python callables the glue calls, rows in ``VALUES`` plain words.
 """
 
 from __future__ import annotations

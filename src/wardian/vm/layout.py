@@ -81,7 +81,7 @@ FUNCREF: Final = Struct(("code", 8), ("context", 8), ("type_id", 8), ("index", 8
 """What a non-null function reference points to. ``type_id`` is the canonical type, process-wide."""
 
 EXCEPTION: Final = Struct(("object", 16), ("tag", 8), ("pad", 8))
-"""An exception in the heap, after which come 16 bytes for each value; ``object`` is what all heap objects begin with."""
+"""An exception in the heap; 16 bytes for each value follow. ``object`` is what all heap objects begin with."""
 
 HEADER: Final = Struct(("store", 8), ("builtins", 8), ("owner", 8), ("type_ids", 8))
 """The beginning of every callee context: an instance's and a host function's. ``owner`` is a borrowed ``PyObject *``
@@ -110,9 +110,12 @@ class InstanceLayout:
     """Offsets in the context of an instance of one module.
 
     Imported functions, and every memory, table and imported global, are reached through a pointer; defined globals
-    are cells of 16 bytes in place; tags are their process-wide numbers; defined functions are FUNCREF structures in place.
+    are cells of 16 bytes in place; tags are their process-wide numbers; defined functions
+    are FUNCREF structures in place.
     """
 
+    counts: tuple[int, int]
+    """Imported functions and imported globals: where the index spaces change over."""
     imported_funcs: int
     memory_bases: int
     memories: int
@@ -124,8 +127,6 @@ class InstanceLayout:
     tags: int
     funcs: int
     size: int
-    counts: tuple[int, int]
-    """Imported functions and imported globals: where the index spaces change over."""
 
     @classmethod
     def of(cls, module: Module) -> InstanceLayout:
@@ -147,7 +148,7 @@ class InstanceLayout:
             FUNCREF.size * len(module.funcs),
         ):
             offsets.append((offsets[-1] + size + 15) & -16)
-        return cls(*offsets, counts=(nfi, ngi))
+        return cls((nfi, ngi), *offsets)
 
     def global_cell(self, index: int) -> tuple[bool, int]:
         """``(is a pointer to the cell, offset)`` of global ``index``."""

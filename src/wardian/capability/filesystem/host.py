@@ -36,14 +36,16 @@ _INT64_MAX: Final = (1 << 63) - 1
 _ALWAYS: Final = os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK
 # O_NONBLOCK: opening a FIFO must not wait for its other end. Regular files ignore it; others wait in the Waiter.
 
-_ADVICE: Final = MappingProxyType({
-    Advice.NORMAL: getattr(os, "POSIX_FADV_NORMAL", None),
-    Advice.SEQUENTIAL: getattr(os, "POSIX_FADV_SEQUENTIAL", None),
-    Advice.RANDOM: getattr(os, "POSIX_FADV_RANDOM", None),
-    Advice.WILL_NEED: getattr(os, "POSIX_FADV_WILLNEED", None),
-    Advice.DONT_NEED: getattr(os, "POSIX_FADV_DONTNEED", None),
-    Advice.NO_REUSE: getattr(os, "POSIX_FADV_NOREUSE", None),
-})
+_ADVICE: Final = MappingProxyType(
+    {
+        Advice.NORMAL: getattr(os, "POSIX_FADV_NORMAL", None),
+        Advice.SEQUENTIAL: getattr(os, "POSIX_FADV_SEQUENTIAL", None),
+        Advice.RANDOM: getattr(os, "POSIX_FADV_RANDOM", None),
+        Advice.WILL_NEED: getattr(os, "POSIX_FADV_WILLNEED", None),
+        Advice.DONT_NEED: getattr(os, "POSIX_FADV_DONTNEED", None),
+        Advice.NO_REUSE: getattr(os, "POSIX_FADV_NOREUSE", None),
+    }
+)
 
 
 def open_directory(path: str, *, readonly: bool = False) -> HostDirectory:

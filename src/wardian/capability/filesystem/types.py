@@ -23,15 +23,17 @@ class FileType(IntEnum):
     SYMLINK = 7
 
 
-FROM_MODE: Final = MappingProxyType({
-    stat.S_IFBLK: FileType.BLOCK_DEVICE,
-    stat.S_IFCHR: FileType.CHARACTER_DEVICE,
-    stat.S_IFDIR: FileType.DIRECTORY,
-    stat.S_IFREG: FileType.REGULAR,
-    stat.S_IFSOCK: FileType.SOCKET,
-    stat.S_IFIFO: FileType.FIFO,
-    stat.S_IFLNK: FileType.SYMLINK,
-})
+FROM_MODE: Final = MappingProxyType(
+    {
+        stat.S_IFBLK: FileType.BLOCK_DEVICE,
+        stat.S_IFCHR: FileType.CHARACTER_DEVICE,
+        stat.S_IFDIR: FileType.DIRECTORY,
+        stat.S_IFREG: FileType.REGULAR,
+        stat.S_IFSOCK: FileType.SOCKET,
+        stat.S_IFIFO: FileType.FIFO,
+        stat.S_IFLNK: FileType.SYMLINK,
+    }
+)
 
 
 class FileStat(NamedTuple):

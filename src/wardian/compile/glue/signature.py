@@ -401,7 +401,7 @@ def _host(params: str, results: str) -> str:
 
 
 def _throw(t: Text, bi: str, owner: str, thread: str, result: str) -> None:
-    """The host function raised: if that is an exception guests can catch, leave it pending and return; else ``fail``."""
+    """The host function raised: if that is an exception guests can catch, leave it pending and return."""
     parts = [t.new("alloca ptr, align 8") for _ in range(3)]
     pointers = [f"ptr {p}" for p in parts]
     t.c(bi, "PyErr_Fetch", *pointers)

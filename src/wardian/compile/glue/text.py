@@ -1,12 +1,12 @@
 """What glue functions are written with, and the moves at the border that all of them share.
 
 +----------------------------------------------------------------------------------------------------------------------+
-| DANGER. This is the border between Python's C API and guest code, in LLVM text. The rules it keeps:                   |
-|  * the GIL is held exactly while CPython is called, and never while guest code runs;                                  |
-|  * longjmp only ever leaves guest and glue frames, never a Python frame: every entry has a jump buffer of its own,    |
-|    nested entries stack, and a host function's frame has returned before its stub jumps;                              |
-|  * a signal handler acts only if the program counter is in guest code, where this thread holds no lock of any kind;   |
-|    any other fault goes to the handler that was there before.                                                         |
+| DANGER. This is the border between Python's C API and guest code, in LLVM text. The rules it keeps:                  |
+|  * the GIL is held exactly while CPython is called, and never while guest code runs;                                 |
+|  * longjmp only ever leaves guest and glue frames, never a Python frame: every entry has a jump buffer of its own,   |
+|    nested entries stack, and a host function's frame has returned before its stub jumps;                             |
+|  * a signal handler acts only if the program counter is in guest code, where this thread holds no lock of any kind;  |
+|    any other fault goes to the handler that was there before.                                                        |
 +----------------------------------------------------------------------------------------------------------------------+
 
 Three kinds of image: the *core* (one per process), lazy-compilation *stubs*, and one entry and one host stub per
