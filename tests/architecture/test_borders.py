@@ -19,6 +19,7 @@ DANGEROUS = (
     "runtime/native.py",
     "compile/llvm.py",
     "compile/bounds.py",
+    "compile/heap.py",
     "compile/glue/core.py",
     "compile/glue/signature.py",
     "compile/glue/text.py",

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from wardian.api.engine import Engine, default_engine
 from wardian.errors import printable
-from wardian.limits import Limits
-from wardian.runtime import instantiate as runtime
 from wardian.runtime import values
 from wardian.runtime.cells import GlobalInstance
 from wardian.runtime.instance import Instance as InstanceData
@@ -42,7 +40,6 @@ from wardian.vm.layout import STORE
 from wardian.vm.traps import TrapCode
 
 if TYPE_CHECKING:
-    from wardian.api.module import Module
 
     class Func:
         """A function of an instance, called like any Python function; see
@@ -342,7 +339,7 @@ _HANDLES: Final[dict[str, Callable[[InstanceData, int], Any]]] = {
 class Instance:
     """A running copy of a module. Use :meth:`Module.instantiate <wardian.Module.instantiate>` to get one."""
 
-    def __init__(self, module: Module, data: InstanceData, engine: Engine) -> None:
+    def __init__(self, module: object, data: InstanceData, engine: Engine) -> None:
         self.module = module
         self._data = data
         self._engine = engine
@@ -385,28 +382,3 @@ class Instance:
 
     def __repr__(self) -> str:
         return f"<wardian.Instance of {self.module!r}>"
-
-
-def instantiate(
-    module: Module, imports: Mapping[str, Mapping[str, object]], limits: Limits, store: Store | None = None
-) -> Instance:
-    """Behind :meth:`wardian.Module.instantiate`; in ``store`` if one is given."""
-    from wardian.api.link import Linker
-
-    code = module.code()
-    process = module.engine.process
-    process.watch_python_signals()
-    linker = Linker(code, imports)
-    for joined in linker.stores:
-        store = joined.root() if store is None else store.join(joined)
-    if store is None:
-        store = Store(process, limits)
-    if code.has_tags or store.root().exceptions:
-        store.root().use_exceptions()
-        code = code.with_exceptions()
-    data = runtime.instantiate(code, store, linker.finish(store), limits)
-    instance = Instance(module, data, module.engine)
-    start = module.decl.start
-    if start is not None:
-        data.func_at(start)()
-    return instance

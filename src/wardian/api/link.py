@@ -11,12 +11,14 @@ from types import MappingProxyType
 from typing import Any, Final, final
 
 from wardian.api.code import ModuleCode
-from wardian.api.handles import Global, Memory, Table
+from wardian.api.handles import Global, Instance, Memory, Table
 from wardian.errors import LinkError, printable
+from wardian.limits import Limits
 from wardian.runtime import values
 from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.instantiate import Extern
+from wardian.runtime.instantiate import instantiate as make_instance
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
@@ -156,3 +158,29 @@ def _find(imports: Mapping[str, Mapping[str, object]], i: Import) -> object:
 
 def _label(i: Import) -> str:
     return f"{printable(i.module)}.{printable(i.name)}"
+
+
+def instantiate(
+    module: object,
+    code: ModuleCode,
+    imports: Mapping[str, Mapping[str, object]],
+    limits: Limits,
+    store: Store | None = None,
+) -> Instance:
+    """Behind :meth:`wardian.Module.instantiate` of ``module``, whose code this is; in ``store`` if one is given."""
+    process = code.engine.process
+    process.watch_python_signals()
+    linker = Linker(code, imports)
+    for joined in linker.stores:
+        store = joined.root() if store is None else store.join(joined)
+    if store is None:
+        store = Store(process, limits)
+    if code.has_tags or store.root().exceptions:
+        store.root().use_exceptions()
+        code = code.with_exceptions()
+    data = make_instance(code, store, linker.finish(store), limits)
+    instance = Instance(module, data, code.engine)
+    start = data.module.start
+    if start is not None:
+        data.func_at(start)()
+    return instance

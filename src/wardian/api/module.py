@@ -142,9 +142,9 @@ class Module:
         Raises :class:`LinkError` naming everything that is missing or does not fit, :class:`Trap`,
         :class:`LimitExceeded`, and what a host function called by the start function raises.
         """
-        from wardian.api.handles import instantiate
+        from wardian.api.link import instantiate
 
-        return instantiate(self, imports or {}, limits or self.engine.config.limits)
+        return instantiate(self, self.code(), imports or {}, limits or self.engine.config.limits)
 
     def __repr__(self) -> str:
         return f"<wardian.Module {self.name or ''}: {len(self.decl.imports)} imports, {len(self.decl.exports)} exports>"

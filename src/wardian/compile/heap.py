@@ -1,5 +1,9 @@
 """Lowering of access to a store's heap: from a 32-bit reference to a host address.
 
++----------------------------------------------------------------------------------------------------------------------+
+| DANGER. Every address of a heap object is made here.                                                                 |
++----------------------------------------------------------------------------------------------------------------------+
+
 Invariant: a reference is a 32-bit offset into the heap's reservation, zero-extended; with a small constant added it
 stays inside that reservation and its guard whatever the reference's bits are.
 """

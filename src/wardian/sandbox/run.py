@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, NoReturn, TypeAlias, final
 
-from wardian.api import handles
 from wardian.api.engine import Engine, default_engine
+from wardian.api.handles import Memory
+from wardian.api.link import instantiate
 from wardian.api.module import ImportType, Module
 from wardian.capability.stream import CaptureOutput
 from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
@@ -177,11 +178,11 @@ class _Job:
         return RunResult(status, code, stdout, stderr, trap, Usage(seconds, self._peak()), truncated, values)
 
     def _call(self, invoke: str | None, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        instance = handles.instantiate(self.module, self.imports, self.limits, self.store)
+        instance = instantiate(self.module, self.module.code(), self.imports, self.limits, self.store)
         exports = instance.exports
         self._memories = instance._data.memories
         exported = exports.get("memory")
-        if isinstance(exported, handles.Memory):
+        if isinstance(exported, Memory):
             self.context.memory = exported
         elif self._memories:
             self.context.memory = self._memories[0]
