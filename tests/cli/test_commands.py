@@ -131,3 +131,13 @@ def test_a_reader_that_goes_away_is_no_crash(cli: Cli, wat: Wat) -> None:
     script = f"{sys.executable} -m wardian inspect --functions {path} | head -n 1"
     done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env={"PYTHONPATH": str(ROOT / "src")})
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
+
+
+def test_text_is_taken_wherever_a_binary_is(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "good.wat").write_text(GOOD)
+    (tmp_path / "bad.wat").write_text("(module\n  (func (i32.con 1)))")
+    assert "good.wat: valid" in cli("validate", "good.wat").stdout
+    assert "func   env.log: (i32) -> ()" in cli("inspect", "good.wat").stdout
+    for command in ("validate", "inspect", "run"):
+        done = cli(command, "bad.wat")
+        assert done.returncode == 1 and "unknown operator" in done.stderr and "Traceback" not in done.stderr

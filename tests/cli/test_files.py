@@ -20,8 +20,6 @@ from wardian.cli.source import describe, read_module
         (b"\x1f\x8b\x08\0", "gzip"),
         (b"#!/bin/sh\n", "script"),
         (b"<!DOCTYPE html>", "HTML"),
-        (b"(module)", "text format"),
-        (b"  ;; a comment\n(module)", "text format"),
         (b"hello, world\n", "text"),
         (b"\0asm\x0d\0\1\0", "component"),
         (b"\0asm\2\0\0\0", "version is 02000000"),

@@ -35,10 +35,10 @@ def entries(stage: str) -> tuple[Entry, ...]:
 def run(entry: Entry, data: Path, scratch: Path, engine: wardian.Engine) -> wardian.RunResult:
     """Run ``entry``; ``scratch`` is a fresh empty folder, which stands for ``$TMP``."""
     stdin = (data / entry["stdin"]).read_bytes() if "stdin" in entry else b""
-    dirs = [(scratch if host == "$TMP" else data / host, guest, False) for host, guest in entry.get("dirs", ())]
+    dirs = [(str(scratch if host == "$TMP" else data / host), guest) for host, guest in entry.get("dirs", ())]
     return wardian.run(
         data / entry["path"],
-        entry.get("invoke_args", entry.get("args", [])),
+        entry["invoke_args"] if "invoke" in entry else entry.get("args", []),
         argv0=entry.get("argv0"),
         env=entry.get("env"),
         dirs=dirs,

@@ -21,8 +21,9 @@ class Script(NamedTuple):
     commands: list[Command]
 
     def module(self, command: Command) -> bytes:
-        """The binary module of ``command``; what was given as text comes as wasm-tools assembled it."""
-        return (self.folder / (command.get("binary_filename") or command["filename"])).read_bytes()
+        """The module of ``command``: binary, or text where the script quotes text."""
+        name: str = command["filename"]
+        return (self.folder / name).read_bytes()
 
 
 @cache

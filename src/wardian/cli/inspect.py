@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from wardian.cli.report import plural, safe, size
-from wardian.cli.source import read_module
+from wardian.cli.source import read_binary
 from wardian.errors import printable
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("file", metavar="FILE.wasm", help="the module")
     parser.add_argument("--functions", action="store_true", help="every function: index, size, offset, name, type")
     options = parser.parse_args(argv)
-    source = read_module(options.file)
+    source = read_binary(options.file)
 
     from wardian.binary.decode import decode
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from wardian.cli.report import CliError
 
@@ -101,9 +101,9 @@ def _pairs(values: list[str]) -> list[tuple[str, str]]:
     return [(key, text) for key, _, text in (part.partition("=") for part in parts)]
 
 
-def parse_wasm_options(values: list[str]) -> tuple[dict[str, object], dict[str, bool]]:
+def parse_wasm_options(values: list[str]) -> tuple[dict[str, Any], dict[str, bool]]:
     """The ``-W`` values as (keys of :data:`WASM_KEYS`, feature switches by field name)."""
-    settings: dict[str, object] = {}
+    settings: dict[str, Any] = {}
     switches: dict[str, bool] = {}
     for key, text in _pairs(values):
         if key in WASM_KEYS:

@@ -77,6 +77,16 @@ def read_module(path: str) -> bytes:
     return data
 
 
+def read_binary(path: str) -> bytes:
+    """As :func:`read_module`, with text assembled. Raises also :class:`MalformedError`."""
+    data = read_module(path)
+    if data.startswith(WASM):
+        return data
+    from wardian.text.parse import assemble
+
+    return assemble(data)
+
+
 def _similar(path: str) -> str | None:
     folder = Path(path).parent
     try:

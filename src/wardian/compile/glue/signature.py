@@ -364,9 +364,8 @@ def _host(params: str, results: str) -> str:
     first = t.new("getelementptr i8, ptr %array, i64 8")
     callable_ = t.word("%host", HOST.at["callable"])
     flags = signed_word(len(params) | ARGUMENTS_OFFSET)
-    t.do(
-        f"%res = call ptr {t.word(bi, SLOT['PyObject_Vectorcall'])}(ptr {callable_}, ptr {first}, i64 {flags}, ptr null)"
-    )
+    vectorcall = t.word(bi, SLOT["PyObject_Vectorcall"])
+    t.do(f"%res = call ptr {vectorcall}(ptr {callable_}, ptr {first}, i64 {flags}, ptr null)")
     for b in boxed:
         t.c(bi, "Py_DecRef", f"ptr {b}")
     t.branch(t.new("icmp eq ptr %res, null"), "failed")
