@@ -322,9 +322,11 @@ class Fields:
         offset: Slice | None = None
         if cur.accept("declare"):
             mode = "declarative"
-        elif cur.toks[cur.i] == "(" and not types.at_ref_type(cur):
+        elif is_index(cur.toks[cur.i]) or (cur.toks[cur.i] == "(" and not types.at_ref_type(cur)):
             mode = "active"
-            if cur.enter("table"):
+            if is_index(cur.toks[cur.i]):
+                table = scope.tables.resolve(cur)  # as it was written before WebAssembly 2.0
+            elif cur.enter("table"):
                 table = scope.tables.resolve(cur)
                 cur.close()
             offset = self._offset(cur)
@@ -358,8 +360,10 @@ class Fields:
         self._identifier(cur, scope.datas)
         memory = 0
         offset: Slice | None = None
-        if cur.toks[cur.i] == "(":
-            if cur.enter("memory"):
+        if cur.toks[cur.i] == "(" or is_index(cur.toks[cur.i]):
+            if is_index(cur.toks[cur.i]):
+                memory = scope.memories.resolve(cur)  # as it was written before WebAssembly 2.0
+            elif cur.enter("memory"):
                 memory = scope.memories.resolve(cur)
                 cur.close()
             offset = self._offset(cur)

@@ -36,6 +36,7 @@ _HEAD: Final = re.compile(rf'\({_BLANK}([a-z]++){_BLANK}(\${_ID}*+"?|\(@)?')
 _OUTSIDE_COMMENTS: Final = re.compile(r'"[^"\\\n]*+(?:\\[^\n][^"\\\n]*+)*+"?|;;[^\r\n]*+|(\(;)')
 _COMMENT: Final = re.compile(r"\(;|;\)")
 _NOT_NEWLINE: Final = re.compile(r"[^\r\n]")
+_WHOLE_ATOM: Final = re.compile(rf"{_ATOM}\Z")
 _PLAIN_STRING: Final = re.compile(rf"{_STRING}\Z")
 _PLAIN_ID: Final = re.compile(rf"\$(?:{_ID}++|{_STRING})\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
@@ -278,8 +279,6 @@ class Cursor:
             token = raw[at]
             if token[:1] == "(":
                 depth += 1
-                if token == "(@" and at > k:
-                    self._fail_raw(at, "empty annotation id")
             elif token == ")":
                 depth -= 1
                 if not depth:
@@ -464,7 +463,7 @@ def _complaint(token: str, expected: str) -> str:
         return f"illegal character, expected {expected}"
     if token == "$" or token == '$""':
         return "empty identifier: `$` must be followed by a name"
-    if first == '"' and (len(token) == 1 or token[-1] != '"'):
+    if first == '"' and not _WHOLE_ATOM.match(token):
         return "unclosed string"
     known = (
         token in "()"

@@ -54,6 +54,11 @@ def is_number(token: str) -> bool:
     return bool(_INT.match(token) or _DECIMAL.match(token) or _HEXFLOAT.match(token) or _SPECIAL.match(token))
 
 
+def is_natural(token: str) -> bool:
+    """Whether ``token`` is an integer without a sign."""
+    return bool(_NAT.match(token))
+
+
 # -- integers ----------------------------------------------------------------------------------------------------------
 
 

@@ -31,7 +31,7 @@ from wardian.syntax.immediates import Imm
 from wardian.syntax.instructions import BY_NAME, ROWS, TWIN, Row
 from wardian.syntax.types import ValType
 from wardian.text.lexer import Cursor
-from wardian.text.numbers import DOUBLE, SINGLE, FloatFormat, float_bits, integer, natural
+from wardian.text.numbers import DOUBLE, SINGLE, FloatFormat, float_bits, integer, is_natural, is_number, natural
 from wardian.text.scope import Space, index_number, is_index
 from wardian.text.types import agreed_type, at_ref_type, explicit_type, heap_type, inline_type, ref_type, results
 
@@ -291,14 +291,23 @@ def vector(cur: Cursor) -> bytes:
     """A shape and its lanes."""
     shape = shape_at(cur)
     size = shape.bits // 8
+    at = cur.i
+    _count_numbers(cur, shape.lanes, "wrong number of lane literals")
     out = bytearray()
     for _ in range(shape.lanes):
-        if cur.toks[cur.i] in ("(", ")"):
-            cur.fail(cur.i, f"wrong number of lane literals: {shape.lanes} expected")
         out += lane_bits(cur, shape).to_bytes(size, "little")
-    if cur.toks[cur.i][:1] in "+-0123456789" and cur.toks[cur.i]:
-        cur.fail(cur.i, f"wrong number of lane literals: {shape.lanes} expected")
+    assert cur.i == at + shape.lanes
     return bytes(out)
+
+
+def _count_numbers(cur: Cursor, wanted: int, complaint: str) -> None:
+    """Raise :class:`MalformedError` unless just so many numbers come next; what is no number at all is not judged."""
+    toks, i = cur.toks, cur.i
+    after = i
+    while is_number(toks[after]):
+        after += 1
+    if after - i > wanted or (after - i < wanted and (toks[after] in ("(", ")") or toks[after] in BY_NAME)):
+        cur.fail(min(after, i + wanted), f"{complaint}: {wanted} expected, not {after - i}")
 
 
 def _lane_index(cur: Cursor) -> int:
@@ -319,14 +328,11 @@ def _lane(b: Body, code: bytes, row: Row) -> bytes:
 
 def _shuffle(b: Body, code: bytes, row: Row) -> bytes:
     cur = b.cur
-    lanes = bytearray()
-    for _ in range(16):
-        if cur.toks[cur.i] in ("(", ")"):
-            cur.fail(cur.i, "invalid lane length: 16 lanes expected")
-        lanes.append(_lane_index(cur))
-    if cur.toks[cur.i][:1].isdigit():
-        cur.fail(cur.i, "invalid lane length: 16 lanes expected")
-    return code + bytes(lanes)
+    _count_numbers(cur, 16, "invalid lane length")
+    for at in range(cur.i, cur.i + 16):
+        if is_number(cur.toks[at]) and not is_natural(cur.toks[at]):
+            cur.fail(at, f"i8 constant out of range: {cur.toks[at][:40]}")
+    return code + bytes(_lane_index(cur) for _ in range(16))
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------

@@ -121,7 +121,10 @@ def declared(cur: Cursor, scope: Scope, keyword: str, *, named: bool = True) -> 
 def inline_type(cur: Cursor, scope: Scope, *, named: bool) -> tuple[Params, tuple[ValType, ...]]:
     """``(param ...)* (result ...)*``"""
     params = declared(cur, scope, "param", named=named)
-    return params, results(cur, scope)
+    found = results(cur, scope)
+    if cur.at_group("param"):
+        cur.unexpected(cur.i + 1, "no parameter after the results")
+    return params, found
 
 
 def explicit_type(cur: Cursor, scope: Scope) -> int | None:
@@ -233,12 +236,12 @@ def is_address64(cur: Cursor) -> bool:
 
 
 def limits(cur: Cursor, is64: bool) -> TypeLimits:
-    bits = 64 if is64 else 32
-    least = index_number(cur, cur.i, "a size", bits)
+    # Always 64 bits wide, as in the binary format: too large a bound for the address type is invalid, not malformed.
+    least = index_number(cur, cur.i, "a size", 64)
     cur.i += 1
     most: int | None = None
     if cur.toks[cur.i][:1].isdigit():
-        most = index_number(cur, cur.i, "a size", bits)
+        most = index_number(cur, cur.i, "a size", 64)
         cur.i += 1
     return TypeLimits(least, most, is64)
 
