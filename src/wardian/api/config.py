@@ -42,4 +42,9 @@ class Config:
         """Where compiled code is kept, or ``None``."""
         if self.cache is False:
             return None
-        return Path.home() / ".cache" / "wardian" if self.cache is True else Path(self.cache)
+        if self.cache is not True:
+            return Path(self.cache)
+        try:
+            return Path.home() / ".cache" / "wardian"
+        except RuntimeError:
+            return None  # a user without a home, as in many containers

@@ -127,7 +127,8 @@ class Memory:
 
     def view(self) -> memoryview:
         """All bytes, writable, without a copy. Growing the memory leaves a view valid, at its old length."""
-        return self._instance.view()
+        # A view of its own: the caller may release it, or use it in a ``with``.
+        return self._instance.view()[:]
 
     def _range(self, key: slice) -> tuple[int, int]:
         size = self._instance.length

@@ -51,11 +51,13 @@ def bind(process: Process) -> None:
     def results(owner: HostFunc, value: Any) -> tuple[Any, ...]:
         f = owner.instance
         wanted = len(f.type.results)
-        if not isinstance(value, (tuple, list)) or len(value) != wanted:
+        # The tuple made here is counted, not what was returned: a subclass may say anything of its length.
+        items = tuple(value) if isinstance(value, (tuple, list)) else ()
+        if len(items) != wanted:
             raise TypeError(
                 f"{f.name}() must return a sequence of {wanted} results {f.type}, not {values.kind_of(value)}"
             )
-        return tuple(value)
+        return items
 
     def type_matches(owner: object, actual: int, wanted: int) -> int:
         return int(process.type_matches(actual, wanted))

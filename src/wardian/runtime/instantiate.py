@@ -20,7 +20,7 @@ from wardian.runtime.native import Block, bytes_address
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.syntax.module import ElemSegment
-from wardian.syntax.types import HeapType, MemoryType
+from wardian.syntax.types import HeapType, MemoryType, RefType
 from wardian.valid.constexpr import evaluate
 from wardian.vm.layout import SEGMENT
 from wardian.vm.traps import TRAPS, TrapCode
@@ -58,12 +58,21 @@ def _place_imports(instance: Instance, imports: Sequence[Extern]) -> None:
         elif isinstance(extern, MemoryInstance):
             _add_memory(instance, extern)
         elif isinstance(extern, TableInstance):
+            _enter_store(instance.store, extern)
             _add_table(instance, extern)
         elif isinstance(extern, GlobalInstance):
+            if isinstance(extern.type.value, RefType):
+                _enter_store(instance.store, extern)
             block[layout.imported_globals + 8 * len(instance.globals)] = extern.address
             instance.globals.append(extern)
         else:
             instance.tags.append(extern)
+
+
+def _enter_store(store: Store, extern: TableInstance | GlobalInstance) -> None:
+    """What holds references is of one store: who imports it next joins that, and no reference outlives what it means."""
+    if not any(isinstance(kept, Store) for kept in extern.keep):
+        extern.keep.append(store)
 
 
 def _add_memory(instance: Instance, memory: MemoryInstance) -> None:

@@ -77,7 +77,10 @@ class MemoryInstance:
         return True
 
     def view(self) -> memoryview:
-        """All present bytes, writable. It keeps the memory alive and stays valid, at its length, when it grows."""
+        """All present bytes, writable. It keeps the memory alive and stays valid, at its length, when it grows.
+
+        The same view for everyone until the memory grows, so never to be released, nor given away.
+        """
         if self._view is None:
             words = {WINDOW_OBJECT.at["memory"]: self.block.address}
             self._view = memoryview(self.process.types.window(words, self))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import Any, Final, final
+from typing import Any, Final, NoReturn, final
 
 PAGE: Final = 4096
 
@@ -175,11 +175,17 @@ class Native:
         return int(old[0])
 
 
+def no_copy(self: object, protocol: object = None) -> NoReturn:
+    """``__reduce_ex__`` of whatever owns something that exists once: neither ``copy`` nor ``pickle`` may double it."""
+    raise TypeError(f"cannot copy or pickle {type(self).__name__!r} object")
+
+
 @final
 class Block:
     """Zeroed memory at a fixed address, as machine words; lives as long as this object."""
 
     __slots__ = ("_buffer", "address", "words")
+    __reduce_ex__ = no_copy
 
     def __init__(self, size: int) -> None:
         size = max(size + 7 & -8, 8)
@@ -307,6 +313,7 @@ class OwnedFd(int):
     """A file descriptor, closed when the last reference to it goes (and, being no container, not before)."""
 
     __slots__ = ()
+    __reduce_ex__ = no_copy
 
     def __del__(self) -> None:
         os.close(self)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded
-from wardian.runtime.native import Block, Native, address_of, page_up
+from wardian.runtime.native import Block, Native, address_of, no_copy, page_up
 from wardian.vm.builtins import CORE, OBJECTS, SLOT, SLOTS, SYMBOLS
 from wardian.vm.layout import THREAD
 from wardian.vm.memory import SLOT as MEMORY_SLOT
@@ -53,6 +53,7 @@ class MemorySlot(int):
     """
 
     __slots__ = ()
+    __reduce_ex__ = no_copy
 
     def __del__(self) -> None:
         process().release_slot(int(self))
@@ -62,6 +63,7 @@ class CodeRegion(int):
     """Mapped guest code; see :class:`MemorySlot` for why it is a number."""
 
     __slots__ = ()
+    __reduce_ex__ = no_copy
 
     def __del__(self) -> None:
         process().unmap_code(int(self))

@@ -32,7 +32,8 @@ def to_int(value: Any, type: NumType, what: str) -> int:
 
 
 def to_float(value: Any, type: NumType, what: str) -> float:
-    if isinstance(value, (str, bytes)):
+    if not hasattr(value, "__float__") and not hasattr(value, "__index__"):
+        # float() also reads text, in any object that gives out a buffer.
         raise TypeError(f"{what} must be a number for {type}, not {kind_of(value)}")
     try:
         return float(value)
