@@ -12,8 +12,8 @@ from wardian.errors import InvalidError
 from wardian.syntax.instructions import BY_NAME
 from wardian.text.lexer import Annotation, Cursor
 from wardian.text.operands import PLAIN, READ, WITH_OPERANDS, opcode
-from wardian.text.scope import Scope, Space, index_number
-from wardian.text.types import name_note, type_use
+from wardian.text.scope import BodyScope, Scope
+from wardian.text.types import name_note
 
 # What stands on the stack. Up to _FLAT_ELSE any instruction may follow, up to _CONDITION only a folded one.
 _BASE: Final = 0
@@ -47,57 +47,19 @@ _INSTRUCTION: Final = "an instruction"
 
 @final
 class Body:
-    """One expression being read: a function's body, or a constant expression.
+    """One expression being read: a function's body, or a constant expression."""
 
-    ``labels`` are the identifiers of the open blocks, ``None`` for one without; ``depths`` where each stands in it.
-    """
-
-    __slots__ = (
-        "blocks",
-        "constants",
-        "cur",
-        "depths",
-        "frames",
-        "hints",
-        "label_names",
-        "labels",
-        "locals",
-        "out",
-        "scope",
-    )
+    __slots__ = ("blocks", "cur", "frames", "hints", "inner", "label_names", "out", "scope")
 
     def __init__(self, cur: Cursor, scope: Scope, constants: dict[str, bytes]) -> None:
         self.cur = cur
         self.scope = scope
-        self.constants = constants
+        self.inner = BodyScope(cur, scope, constants)
         self.out = bytearray()
-        self.locals = Space("local")
         self.frames: list[Frame] = []
-        self.labels: list[str | None] = []
-        self.depths: dict[str, list[int]] = {}
         self.blocks = 0
         self.label_names: dict[int, str] = {}
         self.hints: list[tuple[int, int]] = []
-
-    # -- what immediates ask for ---------------------------------------------------------------------------------------
-
-    def label(self) -> int:
-        """The relative depth of the label that the next token names, and move past it."""
-        cur = self.cur
-        token = cur.toks[cur.i]
-        if token[:1] != "$":
-            found = index_number(cur, cur.i, "a label")
-            cur.i += 1
-            return found
-        name = cur.plain_identifier(cur.i)
-        depths = self.depths.get(name)
-        if not depths:
-            cur.fail(cur.i, f"unknown label {name}")
-        cur.i += 1
-        return len(self.labels) - 1 - depths[-1]
-
-    def type_use(self) -> int:
-        return type_use(self.cur, self.scope, named=False)[0]
 
     # -- the loop ------------------------------------------------------------------------------------------------------
 
@@ -120,6 +82,7 @@ class Body:
         toks = cur.toks
         out = self.out
         frames = self.frames
+        inner = self.inner
         annotated = bool(cur.notes)
         plain = PLAIN
         others = WITH_OPERANDS
@@ -137,7 +100,7 @@ class Body:
                 other = others.get(token)
                 if other is not None and not annotated:
                     cur.i = i + 1
-                    out += other[0](self, other[1], other[2])
+                    out += other[0](inner, other[1], other[2])
                     i = cur.i
                     continue
             cur.i = i
@@ -173,7 +136,7 @@ class Body:
             if other is None:
                 cur.i = start
                 return None
-            code = other[0](self, other[1], other[2])
+            code = other[0](self.inner, other[1], other[2])
         return self._annotated(at, start, code) if cur.notes else (code, None)
 
     def _annotated(self, at: int, start: int, code: bytes) -> tuple[bytes, int | None]:
@@ -229,16 +192,6 @@ class Body:
         self.blocks += 1
         return name
 
-    def _open_label(self, name: str | None) -> None:
-        if name is not None:
-            self.depths.setdefault(name, []).append(len(self.labels))
-        self.labels.append(name)
-
-    def _close_label(self) -> None:
-        name = self.labels.pop()
-        if name is not None:
-            self.depths[name].pop()
-
     def _same_label(self, name: str | None) -> None:
         """An identifier after ``else`` or ``end`` must be that of the block."""
         at = self.cur.i
@@ -256,16 +209,18 @@ class Body:
             name = self._label_definition()
             reader, code, row = _BLOCKS[token]
             code, hint = (
-                self._annotated(at, at, reader(self, code, row)) if cur.notes else (reader(self, code, row), None)
+                self._annotated(at, at, reader(self.inner, code, row))
+                if cur.notes
+                else (reader(self.inner, code, row), None)
             )
             self._emit(code, hint)
-            self._open_label(name)
+            self.inner.open_label(name)
             self._push((_FLAT_IF if token == "if" else _FLAT_BLOCK, b"", name, None))
         elif token == "end" and _FLAT_BLOCK <= kind <= _FLAT_ELSE:
             cur.i += 1
             name = self.frames.pop()[2]
             self._same_label(name)
-            self._close_label()
+            self.inner.close_label()
             self.out.append(_END)
         elif token == "else" and kind == _FLAT_IF:
             cur.i += 1
@@ -305,7 +260,7 @@ class Body:
         cur.i += 1
         name = self._label_definition()
         reader, code, row = _BLOCKS[token]
-        code = reader(self, code, row)
+        code = reader(self.inner, code, row)
         hint: int | None = None
         if cur.notes:
             code, hint = self._annotated(at, start, code)
@@ -313,7 +268,7 @@ class Body:
             self._push((_CONDITION, code, name, hint))
             return
         self._emit(code, hint)
-        self._open_label(name)
+        self.inner.open_label(name)
         self._push((_BLOCK, b"", name, None))
 
     def _open_arm(self, kind: int, token: str) -> bool:
@@ -321,7 +276,7 @@ class Body:
         if kind == _CONDITION and token == "then":
             _, code, name, hint = self.frames.pop()
             self._emit(code, hint)
-            self._open_label(name)
+            self.inner.open_label(name)
             self.frames.append((_AFTER_THEN, b"", name, None))
             self._push((_THEN, b"", name, None))
         elif kind == _AFTER_THEN and token == "else":
@@ -344,7 +299,7 @@ class Body:
             self._emit(frame[1], frame[3])
         elif kind not in (_THEN, _ELSE):
             self.out.append(_END)
-            self._close_label()
+            self.inner.close_label()
         self.cur.i += 1
 
 

@@ -1,7 +1,7 @@
 """Spec chapter "Text Format / Modules": the fields of a module, each into its part of the module.
 
-Invariant: fields are read in the order of the text, with every identifier of the module known already, so implicit types,
-inline segments and everything else get their indices in that order, too.
+Invariant: fields are read in the order of the text, with every identifier of the module known already, so implicit
+types, inline segments and everything else get their indices in that order, too.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from types import MappingProxyType
 from typing import Final, Literal, final
 
 from wardian.binary.custom import BRANCH_HINT_SECTION, NAME_SECTION
-from wardian.binary.encode import write_locals
+from wardian.binary.encode import write_instruction, write_locals
 from wardian.binary.sections import FUNC_NON_NULL, SECTIONS
+from wardian.syntax.instructions import BY_NAME
 from wardian.syntax.module import (
     CustomSection,
     DataSegment,
@@ -25,7 +26,7 @@ from wardian.syntax.module import (
     Slice,
     TableDecl,
 )
-from wardian.syntax.types import MemoryType, RefType, TableType, TagType, TypeLimits, ValType
+from wardian.syntax.types import FUNCREF, MemoryType, RefType, TableType, TagType, TypeLimits, ValType
 from wardian.text import types
 from wardian.text.body import Body
 from wardian.text.lexer import Annotation, Cursor
@@ -205,21 +206,21 @@ class Fields:
         body = Body(cur, scope, self._constants)
         type, params = types.type_use(cur, scope, named=True)
         if params:
-            self._define(cur, body.locals, params)
+            self._define(cur, body.inner.locals, params)
         else:
             declared = scope.func_type(type)
-            body.locals.count = len(declared.params) if declared is not None else 0
+            body.inner.locals.count = len(declared.params) if declared is not None else 0
         declared_locals = types.declared(cur, scope, "local")
         if declared_locals:
-            self._define(cur, body.locals, declared_locals)
+            self._define(cur, body.inner.locals, declared_locals)
             scope.limits.check("locals", len(declared_locals))
         header = bytearray()
         write_locals(header, _runs([type for _, _, type in declared_locals]))
         code = body.expression()
         scope.module.funcs.append(type)
         scope.module.bodies.append(scope.add_code(header + code))
-        if body.locals.shown:
-            scope.locals[index] = body.locals.shown
+        if body.inner.locals.shown:
+            scope.locals[index] = body.inner.locals.shown
         if body.label_names:
             scope.labels[index] = body.label_names
         if body.hints:
@@ -258,7 +259,7 @@ class Fields:
         self._next(self.scope.elems)
         offset = self.scope.add_code(_ZERO64 if is64 else _ZERO32)
         if is_index(cur.toks[cur.i]):
-            segment = ElemSegment(FUNC_NON_NULL, "active", self._indices(cur), (), table, offset)
+            segment = self._listed(type, self._indices(cur), table, offset)
         else:
             segment = ElemSegment(type, "active", (), self._items(cur), table, offset)
         cur.close()
@@ -266,6 +267,18 @@ class Fields:
         module = self.scope.module
         module.tables.append(TableDecl(TableType(type, TypeLimits(size, size, is64))))
         module.elems.append(segment)
+
+    def _listed(self, type: RefType, funcs: tuple[int, ...], table: int, offset: Slice) -> ElemSegment:
+        """A segment of functions; in a table of another type than ``funcref`` it must have that type."""
+        if type is FUNCREF or type is FUNC_NON_NULL:
+            return ElemSegment(FUNC_NON_NULL, "active", funcs, (), table, offset)
+        exprs: list[Slice] = []
+        for func in funcs:
+            code = bytearray()
+            write_instruction(code, BY_NAME["ref.func"], func)
+            code.append(BY_NAME["end"].opcode)
+            exprs.append(self.scope.add_code(code))
+        return ElemSegment(type, "active", (), tuple(exprs), table, offset)
 
     def memory(self, cur: Cursor) -> None:
         scope = self.scope

@@ -1,14 +1,14 @@
 """Spec chapter "Text Format / Instructions": the immediates of each kind, from tokens to their encoding.
 
-Invariant: one reader per kind of immediate, completeness tested. A reader gets the bytes of the opcode and returns those of
-the whole instruction; keywords, opcodes and natural alignments come from the instruction table.
+Invariant: one reader per kind of immediate, completeness tested. A reader gets the bytes of the opcode and
+returns those of the whole instruction; keywords, opcodes and natural alignments come from the instruction table.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from wardian.binary import writer
 from wardian.binary.encode import WRITE
@@ -32,13 +32,19 @@ from wardian.syntax.instructions import BY_NAME, ROWS, TWIN, Row
 from wardian.syntax.types import ValType
 from wardian.text.lexer import Cursor
 from wardian.text.numbers import DOUBLE, SINGLE, FloatFormat, float_bits, integer, is_natural, is_number, natural
-from wardian.text.scope import Space, index_number, is_index
-from wardian.text.types import agreed_type, at_ref_type, explicit_type, heap_type, inline_type, ref_type, results
+from wardian.text.scope import BodyScope, Space, index_number, is_index
+from wardian.text.types import (
+    agreed_type,
+    at_ref_type,
+    explicit_type,
+    heap_type,
+    inline_type,
+    ref_type,
+    results,
+    type_use,
+)
 
-if TYPE_CHECKING:
-    from wardian.text.body import Body
-
-Reader: TypeAlias = "Callable[[Body, bytes, Row], bytes]"
+Reader: TypeAlias = "Callable[[BodyScope, bytes, Row], bytes]"
 
 _CACHE: Final = 1 << 16
 """So many encoded constants are remembered at most."""
@@ -53,92 +59,92 @@ def _encoded(code: bytes, row: Row, imm: Any) -> bytes:
 # -- indices -----------------------------------------------------------------------------------------------------------
 
 
-def _nothing(b: Body, code: bytes, row: Row) -> bytes:
+def _nothing(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code
 
 
-def _label(b: Body, code: bytes, row: Row) -> bytes:
+def _label(b: BodyScope, code: bytes, row: Row) -> bytes:
     out = bytearray(code)
     writer.unsigned(out, b.label())
     return bytes(out)
 
 
-def _func(b: Body, code: bytes, row: Row) -> bytes:
+def _func(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.scope.funcs.code(b.cur)
 
 
-def _type(b: Body, code: bytes, row: Row) -> bytes:
+def _type(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.scope.types.code(b.cur)
 
 
-def _local(b: Body, code: bytes, row: Row) -> bytes:
+def _local(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.locals.code(b.cur)
 
 
-def _global(b: Body, code: bytes, row: Row) -> bytes:
+def _global(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.scope.globals.code(b.cur)
 
 
-def _data(b: Body, code: bytes, row: Row) -> bytes:
+def _data(b: BodyScope, code: bytes, row: Row) -> bytes:
     b.scope.uses_data = True
     return code + b.scope.datas.code(b.cur)
 
 
-def _elem(b: Body, code: bytes, row: Row) -> bytes:
+def _elem(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.scope.elems.code(b.cur)
 
 
-def _tag(b: Body, code: bytes, row: Row) -> bytes:
+def _tag(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.scope.tags.code(b.cur)
 
 
-def _optional(b: Body, space: Space) -> bytes:
+def _optional(b: BodyScope, space: Space) -> bytes:
     """The index of a table or memory, which is 0 where none is given."""
     return space.code(b.cur) if is_index(b.cur.toks[b.cur.i]) else b"\0"
 
 
-def _table(b: Body, code: bytes, row: Row) -> bytes:
+def _table(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + _optional(b, b.scope.tables)
 
 
-def _memory(b: Body, code: bytes, row: Row) -> bytes:
+def _memory(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + _optional(b, b.scope.memories)
 
 
-def _two_or_none(b: Body, space: Space) -> bytes:
+def _two_or_none(b: BodyScope, space: Space) -> bytes:
     if not is_index(b.cur.toks[b.cur.i]):
         return b"\0\0"
     return space.code(b.cur) + space.code(b.cur)
 
 
-def _memory_copy(b: Body, code: bytes, row: Row) -> bytes:
+def _memory_copy(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + _two_or_none(b, b.scope.memories)
 
 
-def _table_copy(b: Body, code: bytes, row: Row) -> bytes:
+def _table_copy(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + _two_or_none(b, b.scope.tables)
 
 
-def _init(b: Body, space: Space, segments: Space) -> bytes:
+def _init(b: BodyScope, space: Space, segments: Space) -> bytes:
     """``x? y``: where to, if that is given, and the segment; encoded the other way round."""
     cur = b.cur
     target = space.code(cur) if is_index(cur.toks[cur.i + 1]) else b"\0"
     return segments.code(cur) + target
 
 
-def _memory_init(b: Body, code: bytes, row: Row) -> bytes:
+def _memory_init(b: BodyScope, code: bytes, row: Row) -> bytes:
     b.scope.uses_data = True
     return code + _init(b, b.scope.memories, b.scope.datas)
 
 
-def _table_init(b: Body, code: bytes, row: Row) -> bytes:
+def _table_init(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + _init(b, b.scope.tables, b.scope.elems)
 
 
 # -- control -----------------------------------------------------------------------------------------------------------
 
 
-def _br_table(b: Body, code: bytes, row: Row) -> bytes:
+def _br_table(b: BodyScope, code: bytes, row: Row) -> bytes:
     cur = b.cur
     labels = [b.label()]
     while is_index(cur.toks[cur.i]):
@@ -146,13 +152,13 @@ def _br_table(b: Body, code: bytes, row: Row) -> bytes:
     return _encoded(code, row, (tuple(labels[:-1]), labels[-1]))
 
 
-def _call_indirect(b: Body, code: bytes, row: Row) -> bytes:
+def _call_indirect(b: BodyScope, code: bytes, row: Row) -> bytes:
     cur = b.cur
     table = b.scope.tables.resolve(cur) if is_index(cur.toks[cur.i]) else 0
-    return _encoded(code, row, (b.type_use(), table))
+    return _encoded(code, row, (type_use(b.cur, b.scope, named=False)[0], table))
 
 
-def block_type(b: Body) -> ValType | int | None:
+def block_type(b: BodyScope) -> ValType | int | None:
     """The type of a block: nothing, one result, or a type index."""
     cur = b.cur
     if cur.toks[cur.i] != "(":
@@ -165,7 +171,7 @@ def block_type(b: Body) -> ValType | int | None:
     return agreed_type(cur, b.scope, at, index, tuple([type for _, _, type in params]), found)
 
 
-def _block(b: Body, code: bytes, row: Row) -> bytes:
+def _block(b: BodyScope, code: bytes, row: Row) -> bytes:
     return _encoded(code, row, block_type(b))
 
 
@@ -173,7 +179,7 @@ _CATCHES: Final = ("catch", "catch_ref", "catch_all", "catch_all_ref")
 _WITH_TAG: Final = 2
 
 
-def _try_table(b: Body, code: bytes, row: Row) -> bytes:
+def _try_table(b: BodyScope, code: bytes, row: Row) -> bytes:
     cur = b.cur
     block = block_type(b)
     catches: list[tuple[int, int | None, int]] = []
@@ -186,18 +192,18 @@ def _try_table(b: Body, code: bytes, row: Row) -> bytes:
     return _encoded(code, row, (block, tuple(catches)))
 
 
-def _select_t(b: Body, code: bytes, row: Row) -> bytes:
+def _select_t(b: BodyScope, code: bytes, row: Row) -> bytes:
     return _encoded(code, row, results(b.cur, b.scope))
 
 
-def _select(b: Body, code: bytes, row: Row) -> bytes:
+def _select(b: BodyScope, code: bytes, row: Row) -> bytes:
     if b.cur.at_group("result"):
         twin = TWIN[row.name]
         return _select_t(b, opcode(twin), twin)
     return code
 
 
-def _br_cast(b: Body, code: bytes, row: Row) -> bytes:
+def _br_cast(b: BodyScope, code: bytes, row: Row) -> bytes:
     label = b.label()
     source = ref_type(b.cur, b.scope)
     return _encoded(code, row, (label, source, ref_type(b.cur, b.scope)))
@@ -206,7 +212,7 @@ def _br_cast(b: Body, code: bytes, row: Row) -> bytes:
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def _constant(b: Body, code: bytes, row: Row, bits: int) -> bytes:
+def _constant(b: BodyScope, code: bytes, row: Row, bits: int) -> bytes:
     cur = b.cur
     key = f"{bits}{cur.toks[cur.i]}"
     found = b.constants.get(key)
@@ -247,19 +253,19 @@ def float_at(cur: Cursor, format: FloatFormat) -> int:
     return value
 
 
-def _i32(b: Body, code: bytes, row: Row) -> bytes:
+def _i32(b: BodyScope, code: bytes, row: Row) -> bytes:
     return _constant(b, code, row, 32)
 
 
-def _i64(b: Body, code: bytes, row: Row) -> bytes:
+def _i64(b: BodyScope, code: bytes, row: Row) -> bytes:
     return _constant(b, code, row, 64)
 
 
-def _f32(b: Body, code: bytes, row: Row) -> bytes:
+def _f32(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + float_at(b.cur, SINGLE).to_bytes(4, "little")
 
 
-def _f64(b: Body, code: bytes, row: Row) -> bytes:
+def _f64(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + float_at(b.cur, DOUBLE).to_bytes(8, "little")
 
 
@@ -283,7 +289,7 @@ def shape_at(cur: Cursor) -> Shape:
     return shape
 
 
-def _v128(b: Body, code: bytes, row: Row) -> bytes:
+def _v128(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + vector(b.cur)
 
 
@@ -322,11 +328,11 @@ def _lane_index(cur: Cursor) -> int:
     return value
 
 
-def _lane(b: Body, code: bytes, row: Row) -> bytes:
+def _lane(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + bytes((_lane_index(b.cur),))
 
 
-def _shuffle(b: Body, code: bytes, row: Row) -> bytes:
+def _shuffle(b: BodyScope, code: bytes, row: Row) -> bytes:
     cur = b.cur
     _count_numbers(cur, 16, "invalid lane length")
     for at in range(cur.i, cur.i + 16):
@@ -360,7 +366,7 @@ def natural_alignment(row: Row) -> int:
     return access_size(row.family).bit_length() - 1
 
 
-def _mem_arg(b: Body, row: Row, memory: int) -> tuple[int, int, int]:
+def _mem_arg(b: BodyScope, row: Row, memory: int) -> tuple[int, int, int]:
     cur = b.cur
     offset = 0
     align = natural_alignment(row)
@@ -391,7 +397,7 @@ def _word_number(cur: Cursor, bits: int) -> int:
     return value
 
 
-def _memarg(b: Body, code: bytes, row: Row) -> bytes:
+def _memarg(b: BodyScope, code: bytes, row: Row) -> bytes:
     cur = b.cur
     token = cur.toks[cur.i]
     plain = not is_index(token)
@@ -412,7 +418,7 @@ def _memarg(b: Body, code: bytes, row: Row) -> bytes:
     return whole
 
 
-def _memarg_lane(b: Body, code: bytes, row: Row) -> bytes:
+def _memarg_lane(b: BodyScope, code: bytes, row: Row) -> bytes:
     cur = b.cur
     token = cur.toks[cur.i]
     memory = 0
@@ -424,18 +430,18 @@ def _memarg_lane(b: Body, code: bytes, row: Row) -> bytes:
     return _encoded(code, row, (align, offset, memory, _lane_index(cur)))
 
 
-def _fence(b: Body, code: bytes, row: Row) -> bytes:
+def _fence(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b"\0"
 
 
 # -- references and aggregates -----------------------------------------------------------------------------------------
 
 
-def _heap(b: Body, code: bytes, row: Row) -> bytes:
+def _heap(b: BodyScope, code: bytes, row: Row) -> bytes:
     return _encoded(code, row, heap_type(b.cur, b.scope))
 
 
-def _cast(b: Body, code: bytes, row: Row) -> bytes:
+def _cast(b: BodyScope, code: bytes, row: Row) -> bytes:
     """``ref.test`` and ``ref.cast`` name a reference type; whether it is nullable is told by the opcode."""
     if not at_ref_type(b.cur):
         b.cur.unexpected(b.cur.i, "a reference type")
@@ -444,30 +450,30 @@ def _cast(b: Body, code: bytes, row: Row) -> bytes:
     return _encoded(opcode(chosen), chosen, type.heap)
 
 
-def _type_field(b: Body, code: bytes, row: Row) -> bytes:
+def _type_field(b: BodyScope, code: bytes, row: Row) -> bytes:
     type = b.scope.types.resolve(b.cur)
     field = b.scope.fields.get(type)
     found = field.resolve(b.cur) if field is not None else Space("field").resolve(b.cur)
     return _encoded(code, row, (type, found))
 
 
-def _type_count(b: Body, code: bytes, row: Row) -> bytes:
+def _type_count(b: BodyScope, code: bytes, row: Row) -> bytes:
     type = b.scope.types.resolve(b.cur)
     count = index_number(b.cur, b.cur.i, "a number of elements")
     b.cur.i += 1
     return _encoded(code, row, (type, count))
 
 
-def _type_data(b: Body, code: bytes, row: Row) -> bytes:
+def _type_data(b: BodyScope, code: bytes, row: Row) -> bytes:
     b.scope.uses_data = True
     return code + b.scope.types.code(b.cur) + b.scope.datas.code(b.cur)
 
 
-def _type_elem(b: Body, code: bytes, row: Row) -> bytes:
+def _type_elem(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.scope.types.code(b.cur) + b.scope.elems.code(b.cur)
 
 
-def _type_type(b: Body, code: bytes, row: Row) -> bytes:
+def _type_type(b: BodyScope, code: bytes, row: Row) -> bytes:
     return code + b.scope.types.code(b.cur) + b.scope.types.code(b.cur)
 
 

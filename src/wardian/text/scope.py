@@ -170,3 +170,47 @@ class Scope:
         start = len(self.code)
         self.code += content
         return start, len(self.code)
+
+
+@final
+class BodyScope:
+    """What identifiers stand for inside one expression, and the cursor it is read with.
+
+    ``labels`` are the identifiers of the open blocks, ``None`` for one without; ``depths`` where each stands in it.
+    ``constants`` remembers what immediates are encoded as, across the bodies of a module.
+    """
+
+    __slots__ = ("constants", "cur", "depths", "labels", "locals", "scope")
+
+    def __init__(self, cur: Cursor, scope: Scope, constants: dict[str, bytes]) -> None:
+        self.cur = cur
+        self.scope = scope
+        self.constants = constants
+        self.locals = Space("local")
+        self.labels: list[str | None] = []
+        self.depths: dict[str, list[int]] = {}
+
+    def label(self) -> int:
+        """The relative depth of the label that the next token names, and move past it."""
+        cur = self.cur
+        token = cur.toks[cur.i]
+        if token[:1] != "$":
+            found = index_number(cur, cur.i, "a label")
+            cur.i += 1
+            return found
+        name = cur.plain_identifier(cur.i)
+        depths = self.depths.get(name)
+        if not depths:
+            cur.fail(cur.i, f"unknown label {name}")
+        cur.i += 1
+        return len(self.labels) - 1 - depths[-1]
+
+    def open_label(self, name: str | None) -> None:
+        if name is not None:
+            self.depths.setdefault(name, []).append(len(self.labels))
+        self.labels.append(name)
+
+    def close_label(self) -> None:
+        name = self.labels.pop()
+        if name is not None:
+            self.depths[name].pop()

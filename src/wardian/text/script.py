@@ -44,6 +44,10 @@ class Number:
     width: int
     lanes: tuple[int | Nan, ...]
 
+    def is_exact(self) -> bool:
+        """Whether this is a value, and not a class of values."""
+        return not any(isinstance(lane, Nan) for lane in self.lanes)
+
     def bits(self) -> int:
         """The value's bits. Raises ``ValueError`` if it is none but a class of values."""
         found = 0
@@ -169,7 +173,9 @@ class Unreadable:
     error: MalformedError
 
 
-Command: TypeAlias = "Action | Define | Register | AssertReturn | AssertFails | AssertRejected | Thread | Wait | Unreadable"
+Command: TypeAlias = (
+    "Action | Define | Register | AssertReturn | AssertFails | AssertRejected | Thread | Wait | Unreadable"
+)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------
@@ -309,7 +315,7 @@ def _invoke(cur: Cursor, line: int) -> Action:
     while cur.toks[cur.i] == "(":
         at = cur.i
         value = _result(cur)
-        if isinstance(value, Either) or (isinstance(value, Number) and any(isinstance(lane, Nan) for lane in value.lanes)):
+        if isinstance(value, Either) or (isinstance(value, Number) and not value.is_exact()):
             cur.fail(at, "unexpected token: a value expected, not a class of values")
         arguments.append(value)
     return Action(line, "invoke", instance, name, tuple(arguments))
