@@ -10,8 +10,9 @@ This module imports nothing of the package.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import final
+
+from wardian.record import Record
 
 
 class WardianError(Exception):
@@ -71,8 +72,7 @@ class LinkError(BadInput):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(Record):
     """One WebAssembly frame of a backtrace, innermost first.
 
     ``name`` comes from the name section, or is an export's name, or ``None``; it is guest text, so printing goes

@@ -7,13 +7,13 @@ they are always there; what can be chosen is whether they are the host's or made
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeAlias, final
+
+from wardian.record import Record
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class DirGrant:
+class DirGrant(Record):
     """The directory ``host`` and everything beneath it, which the guest sees as ``guest``."""
 
     host: str
@@ -22,14 +22,12 @@ class DirGrant:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Null:
+class Null(Record):
     """Input that is at its end at once; output that goes nowhere."""
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Inherit:
+class Inherit(Record):
     """A file descriptor of the host process, used as it is and never closed.
 
     ``fd`` is its number; ``None`` stands for the descriptor of the same role (0, 1 or 2).
@@ -39,30 +37,26 @@ class Inherit:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Data:
+class Data(Record):
     """Input that consists of these bytes."""
 
     content: bytes
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Record):
     """Output kept in memory, at most ``limit`` bytes of it; what is beyond is dropped and marked as truncated."""
 
     limit: int = 16 << 20
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RealClock:
+class RealClock(Record):
     """The clocks of the host."""
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class FrozenClock:
+class FrozenClock(Record):
     """Made-up time: it starts at ``start`` (nanoseconds since 1970) and moves only when the guest sleeps or looks.
 
     ``tick`` nanoseconds pass with each look, so that a guest which waits for time to pass does not wait for ever.
@@ -78,8 +72,7 @@ ClockGrant: TypeAlias = "RealClock | FrozenClock"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Grants:
+class Grants(Record):
     """Everything a guest may have. ``args`` includes the program's own name, as ``argv[0]``.
 
     ``seed`` makes the guest's randomness a function of the seed; ``None`` means the host's entropy.

@@ -5,17 +5,16 @@ Nothing here is read from the environment; the command line and the embedder bui
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import final
 
 from wardian.errors import FeatureDisabled, LimitExceeded
+from wardian.record import Record
 
 PAGE = 65536
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Record):
     """Bounds with defaults; sizes are in bytes unless the name says otherwise.
 
     The first group bounds what one module may declare (checked by the decoder, so hostile bytes cost little),
@@ -57,8 +56,7 @@ class Limits:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Features:
+class Features(Record):
     """One switch per proposal; everything in Wasm 3.0 is on by default."""
 
     mutable_global: bool = True
@@ -87,4 +85,4 @@ class Features:
 
     @classmethod
     def names(cls) -> tuple[str, ...]:
-        return tuple(f.name for f in fields(cls))
+        return cls.__match_args__

@@ -6,16 +6,15 @@ its lazy stub; it changes once per function, under the lock.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import weakref
 from array import array
 from collections.abc import Callable
-from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Literal, final
 
 from wardian.compile.compiler import with_deep_stack
 from wardian.compile.options import CodeOptions
+from wardian.digest import blake2b
 from wardian.runtime.memory import Image
 from wardian.runtime.native import Block
 from wardian.runtime.process import CodeRegion
@@ -138,8 +137,8 @@ class ModuleCode:
     def _cache_key(self) -> str:
         if self._key is None:
             ctx, compiler = self.ctx, self.engine.compiler
-            features = [f.name for f in fields(ctx.features) if getattr(ctx.features, f.name)]
-            digest = hashlib.sha256(ctx.module.source).digest()
+            features = [name for name in ctx.features.names() if getattr(ctx.features, name)]
+            digest = blake2b(ctx.module.source).digest()
             self._key = compiler.functions_key(digest, self.options, features)
         return self._key
 

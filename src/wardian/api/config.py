@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal, final
 
 from wardian.limits import Features, Limits
+from wardian.record import Record
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Config:
+class Config(Record):
     """Choices an :class:`Engine` is made with.
 
     * ``opt``: ``"O2"`` compiles well, ``"O0"`` quickly, ``"auto"`` (default) picks per module by its size, since
@@ -28,8 +26,8 @@ class Config:
     opt: Literal["O0", "O2", "auto"] = "auto"
     checks: Literal["guard", "explicit", "auto"] = "auto"
     cache: bool | str | os.PathLike[str] = True
-    features: Features = field(default_factory=Features)
-    limits: Limits = field(default_factory=Limits)
+    features: Features = Features()
+    limits: Limits = Limits()
     lazy: bool = False
 
     def __post_init__(self) -> None:
@@ -38,13 +36,11 @@ class Config:
         if self.checks not in ("guard", "explicit", "auto"):
             raise ValueError(f"checks must be 'guard', 'explicit' or 'auto', not {self.checks!r}")
 
-    def cache_path(self) -> Path | None:
+    def cache_path(self) -> str | None:
         """Where compiled code is kept, or ``None``."""
         if self.cache is False:
             return None
         if self.cache is not True:
-            return Path(self.cache)
-        try:
-            return Path.home() / ".cache" / "wardian"
-        except RuntimeError:
-            return None  # a user without a home, as in many containers
+            return os.fspath(self.cache)
+        path = os.path.expanduser("~/.cache/wardian")
+        return None if path.startswith("~") else path  # a user without a home, as in many containers

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import atexit
 import functools
-import platform
+import os
 import threading
 import weakref
-from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
 
 from wardian.api.config import Config
 from wardian.compile.cache import Cache
@@ -23,6 +22,9 @@ from wardian.vm.builtins import STUB_SIZE, STUBS
 from wardian.vm.layout import InstanceLayout
 from wardian.vm.platform import MACHINES
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _LAYOUT_LIMIT: Final = 1 << 31
 
 
@@ -35,7 +37,10 @@ class CodeCache:
 
     @property
     def path(self) -> Path | None:
-        return self._cache.path if self._cache else None
+        """Its directory, or ``None`` if there is no cache."""
+        from pathlib import Path
+
+        return Path(self._cache.path) if self._cache else None
 
     def size(self) -> int:
         """Bytes of all entries."""
@@ -67,10 +72,9 @@ class Engine:
         runtime = process()
         with runtime.lock:
             if not runtime.core:
-                if platform.machine() not in MACHINES or platform.system() != "Linux":
-                    raise Refused(
-                        f"wardian runs on Linux x86-64 only so far, not {platform.system()} {platform.machine()}"
-                    )
+                system = os.uname()
+                if system.machine not in MACHINES or system.sysname != "Linux":
+                    raise Refused(f"wardian runs on Linux x86-64 only so far, not {system.sysname} {system.machine}")
                 runtime.start(self._core)
                 core = runtime.core
                 runtime.types = NativeTypes(runtime.builtins.address, core["getbuffer"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, final
 
 from wardian.api.config import Config
@@ -81,7 +80,8 @@ class Module:
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], engine: Engine | None = None) -> Module:
         """Read and check the module at ``path``, binary or text. Raises also ``OSError``."""
-        return cls(Path(path).read_bytes(), engine)
+        with open(path, "rb") as file:
+            return cls(file.read(), engine)
 
     @property
     def name(self) -> str | None:

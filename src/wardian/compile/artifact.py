@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final, final
 
 from wardian.compile.link import Image
+from wardian.record import Record
 
 _ROW: Final = struct.Struct("<IIII")
 _HEAD: Final = struct.Struct("<4sI")
@@ -20,8 +20,7 @@ _ALIGN: Final = 64
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Functions:
+class Functions(Record):
     """Code of some of a module's defined functions in one position-independent ``blob``.
 
     ``rows`` maps a function to ``(offset of its code, size, offset of its entry point)``, all in the blob.

@@ -9,12 +9,13 @@ and strangers apart from our own entries; against the user's own account there i
 
 from __future__ import annotations
 
-import hashlib
 import os
-import secrets
-import tempfile
-from pathlib import Path
-from typing import Final, final
+from typing import TYPE_CHECKING, Final, final
+
+from wardian.digest import blake2b
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _MAGIC: Final = b"WARDIAN\x01"
 _MAC: Final = 32
@@ -24,7 +25,7 @@ _MAC: Final = 32
 class Cache:
     """Entries named by hex keys under ``path``. Safe with many processes at once: entries are replaced atomically."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self.path = path
         self._secret: bytes | None = None
 
@@ -34,14 +35,14 @@ class Cache:
         if secret is None:
             return None
         try:
-            with open(self.path / key, "rb") as file:
+            with open(os.path.join(self.path, key), "rb") as file:
                 data = file.read()
         except OSError:
             return None
         payload = memoryview(data)[len(_MAGIC) + _MAC :]
         if data[: len(_MAGIC)] != _MAGIC or len(data) < len(_MAGIC) + _MAC:
             return None
-        if not secrets.compare_digest(self._mac(secret, key, payload), data[len(_MAGIC) : len(_MAGIC) + _MAC]):
+        if self._mac(secret, key, payload) != data[len(_MAGIC) : len(_MAGIC) + _MAC]:
             return None
         return bytes(payload)
 
@@ -51,17 +52,22 @@ class Cache:
         if secret is None:
             return
         try:
-            fd, temporary = tempfile.mkstemp(dir=self.path, prefix=".new-")
-            try:
-                with os.fdopen(fd, "wb") as file:
-                    file.write(_MAGIC + self._mac(secret, key, payload))
-                    file.write(payload)
-                os.replace(temporary, self.path / key)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+            temporary = self._write_new(_MAGIC + self._mac(secret, key, payload) + payload)
+            os.replace(temporary, os.path.join(self.path, key))
         except OSError:
             return
+
+    def _write_new(self, data: bytes) -> str:
+        """A new private file in the directory with this content; its path."""
+        temporary = os.path.join(self.path, f".new-{os.urandom(8).hex()}")
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(fd, "wb") as file:
+                file.write(data)
+        except OSError:
+            os.unlink(temporary)
+            raise
+        return temporary
 
     def size(self) -> int:
         """Bytes of all entries."""
@@ -69,20 +75,21 @@ class Cache:
 
     def clear(self) -> int:
         """Delete all entries; how many there were."""
-        entries = self._entries()
+        entries = list(self._entries())
         for entry in entries:
-            entry.unlink(missing_ok=True)
+            os.unlink(entry.path)
         return len(entries)
 
-    def _entries(self) -> list[Path]:
+    def _entries(self) -> Iterator[os.DirEntry[str]]:
         try:
-            return [p for p in self.path.iterdir() if p.is_file() and p.name != "key"]
+            with os.scandir(self.path) as found:
+                yield from [e for e in found if e.is_file(follow_symlinks=False) and e.name != "key"]
         except OSError:
-            return []
+            return
 
     @staticmethod
     def _mac(secret: bytes, key: str, payload: bytes | memoryview) -> bytes:
-        mac = hashlib.blake2b(key.encode(), key=secret, digest_size=_MAC)
+        mac = blake2b(key.encode(), key=secret, digest_size=_MAC)
         mac.update(payload)
         return mac.digest()
 
@@ -90,8 +97,8 @@ class Cache:
         """The secret of this directory, made on first use; ``None`` if the directory is not ours alone."""
         if self._secret is None:
             try:
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-                status = self.path.stat()
+                os.makedirs(self.path, mode=0o700, exist_ok=True)
+                status = os.stat(self.path)
                 if status.st_uid != os.geteuid() or status.st_mode & 0o077:
                     return None
                 self._secret = self._read_key() or self._make_key()
@@ -101,17 +108,19 @@ class Cache:
 
     def _read_key(self) -> bytes | None:
         try:
-            secret = (self.path / "key").read_bytes()
+            with open(os.path.join(self.path, "key"), "rb") as file:
+                secret = file.read()
         except FileNotFoundError:
             return None
         return secret if len(secret) == 32 else None
 
     def _make_key(self) -> bytes | None:
-        fd, temporary = tempfile.mkstemp(dir=self.path, prefix=".key-")
-        with os.fdopen(fd, "wb") as file:
-            file.write(secrets.token_bytes(32))
-        if self._read_key() is None:
-            os.replace(temporary, self.path / "key")
-        else:
-            os.unlink(temporary)
+        temporary = self._write_new(os.urandom(32))
+        try:
+            # Whoever comes first decides; a damaged key is replaced.
+            if self._read_key() is None:
+                os.replace(temporary, os.path.join(self.path, "key"))
+        finally:
+            if os.path.exists(temporary):
+                os.unlink(temporary)
         return self._read_key()

@@ -5,7 +5,7 @@ Invariant: LLVM is loaded on the first miss, never before; asking twice gives th
 
 from __future__ import annotations
 
-import platform
+import os
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar, final
@@ -82,7 +82,7 @@ class Compiler:
             from wardian.compile.glue.core import core_text
             from wardian.vm.platform import MACHINES
 
-            return core_text(MACHINES[platform.machine()], preamble)
+            return core_text(MACHINES[os.uname().machine], preamble)
 
         return self._image("core", text)
 
@@ -93,7 +93,7 @@ class Compiler:
             from wardian.compile.glue.core import stubs_text
             from wardian.vm.platform import MACHINES
 
-            return stubs_text(MACHINES[platform.machine()], preamble, chunk * STUBS)
+            return stubs_text(MACHINES[os.uname().machine], preamble, chunk * STUBS)
 
         return self._image(f"stubs {chunk}", text)
 

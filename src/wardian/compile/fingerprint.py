@@ -5,37 +5,37 @@ Invariant: nothing here imports llvmlite; a warm run must not pay for it.
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
-import platform
+import os
 import sys
 from collections.abc import Iterable
-from pathlib import Path
+
+from wardian.digest import blake2b
 
 
 def build_id() -> bytes:
     """A digest of this engine's sources (by name, size and time), LLVM's wrapper, Python and the CPU."""
-    h = hashlib.blake2b(digest_size=16)
-    package = Path(__file__).parent.parent
-    for part in ("syntax", "binary", "valid", "vm", "compile"):
-        for file in sorted((package / part).glob("*.py")):
-            status = file.stat()
-            h.update(f"{part}/{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    h = blake2b(digest_size=16)
+    package = os.path.dirname(os.path.dirname(__file__))
+    for part in ("syntax", "binary", "valid", "vm", "compile", "compile/glue"):
+        with os.scandir(os.path.join(package, part)) as files:
+            for file in sorted((f for f in files if f.name.endswith(".py")), key=lambda f: f.name):
+                status = file.stat()
+                h.update(f"{part}/{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     h.update(_llvmlite().encode())
-    h.update(f"{sys.implementation.cache_tag} {platform.machine()}\n".encode())
+    h.update(f"{sys.implementation.cache_tag} {os.uname().machine}\n".encode())
     h.update(_cpu())
     return h.digest()
 
 
 def _llvmlite() -> str:
     """Where llvmlite is and its version file's contents, without importing it."""
-    spec = importlib.util.find_spec("llvmlite")
-    if spec is None or spec.origin is None:
-        return "no llvmlite"
-    try:
-        return (Path(spec.origin).parent / "_version.py").read_text()
-    except OSError:
-        return spec.origin
+    for folder in sys.path:
+        try:
+            with open(os.path.join(folder, "llvmlite", "_version.py")) as file:
+                return folder + file.read()
+        except OSError:
+            continue
+    return "no llvmlite"
 
 
 def _cpu() -> bytes:
@@ -44,13 +44,13 @@ def _cpu() -> bytes:
         with open("/proc/cpuinfo", "rb") as file:
             lines = file.read(8192).split(b"\n\n")[0].splitlines()
     except OSError:
-        return platform.processor().encode()
+        return b"unknown"
     return b"\n".join(line for line in lines if line.startswith((b"flags", b"model name", b"Features")))
 
 
 def key(*parts: bytes | str | Iterable[str]) -> str:
     """A cache key: hex of the digest of all parts, unambiguously joined."""
-    h = hashlib.blake2b(digest_size=20)
+    h = blake2b(digest_size=20)
     for part in parts:
         raw = part if isinstance(part, bytes) else (part if isinstance(part, str) else ",".join(part)).encode()
         h.update(len(raw).to_bytes(8, "little"))

@@ -10,12 +10,12 @@ basic blocks whose parameters are phis.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, final
 
 from wardian.compile import emit
 from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, Emitter, Value, const, phi_text
 from wardian.compile.options import CodeOptions
+from wardian.record import Record
 from wardian.syntax.families import Family
 from wardian.syntax.instructions import Row
 from wardian.syntax.module import Module
@@ -446,8 +446,7 @@ STACK_DECLARATIONS: Final = (
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Handlers:
+class Handlers(Record):
     """Lowering by row index: ``live`` for reachable code; ``dead`` for the few that keep the nesting in dead code."""
 
     live: tuple[Handler, ...]

@@ -7,8 +7,9 @@ applied; an undefined symbol or any other relocation is our bug and raises ``Ass
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final, final
+
+from wardian.record import Record
 
 PAGE: Final = 4096
 
@@ -21,8 +22,7 @@ _PC64: Final = 24
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Record):
     """``code`` is mapped read+execute; ``data`` bytes, if any, lie at ``data_at`` (page-aligned) and are writable.
 
     ``symbols`` are ``(name, offset, size)`` of functions and data, by offset.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, final
+
+from wardian.record import Record
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class CodeOptions:
+class CodeOptions(Record):
     """Everything but the module that changes generated code; part of the cache key."""
 
     opt: Literal["O0", "O2"] = "O2"

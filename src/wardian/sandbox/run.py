@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final, Literal, NoReturn, TypeAlias, final
 
@@ -22,6 +21,7 @@ from wardian.capability.stream import CaptureOutput
 from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
 from wardian.grants import Capture, Data, DirGrant, Grants, Inherit, InputGrant, Null, OutputGrant
 from wardian.limits import Limits
+from wardian.record import Record
 from wardian.runtime.store import Store
 from wardian.syntax.types import F32, F64, FuncType, RefType
 from wardian.wasi.p1.bind import host_imports
@@ -34,8 +34,7 @@ TRAPPED: Final = 134
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Record):
     """What a run cost: ``seconds`` of wall time, and the most bytes its memories had."""
 
     seconds: float
@@ -43,8 +42,7 @@ class Usage:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class RunResult:
+class RunResult(Record):
     """How a guest ended. ``stdout`` and ``stderr`` are ``bytes`` (``str`` with ``text=True``), empty unless captured.
 
     ``status`` is ``"exited"`` (see ``returncode``), ``"trapped"`` (see ``trap``), ``"timeout"`` or ``"interrupted"``;
@@ -124,8 +122,8 @@ def run(
         job.context.close()
         module.engine.flush()
     if text:
-        result = replace(
-            result, stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
+        result = result.__replace__(
+            stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
         )
     return result.check() if check else result
 
@@ -222,9 +220,9 @@ def _program_name(module: Module) -> str:
 
 def _limits(limits: Limits, memory: int | str | None, stack: int | str | None) -> Limits:
     if memory is not None:
-        limits = replace(limits, memory=parse_size(memory))
+        limits = limits.__replace__(memory=parse_size(memory))
     if stack is not None:
-        limits = replace(limits, stack=parse_size(stack))
+        limits = limits.__replace__(stack=parse_size(stack))
     return limits
 
 

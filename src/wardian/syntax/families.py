@@ -7,10 +7,10 @@ each has exactly one lowering.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import ClassVar, Final, dataclass_transform, final
+from typing import Final, final
 
+from wardian.record import Record
 from wardian.syntax.types import F32, F64, I32, I64, NumType
 
 
@@ -67,48 +67,12 @@ class Op(Enum):
     MAX_U = "max_u"
 
 
-@dataclass_transform(frozen_default=True)
-class Family:
-    """Base of all families: an immutable value whose fields are the annotations of its class.
-
-    Behaves as a frozen dataclass does. It is none because each of those compiles its methods when it is defined:
-    for all families that took 60 ms of every start, and it takes one now.
-    """
-
-    __match_args__: ClassVar[tuple[str, ...]] = ()
-
-    def __init_subclass__(cls) -> None:
-        cls.__match_args__ = tuple(cls.__annotations__)  # type: ignore[misc]  # what a dataclass does, too
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        cls = type(self)
-        names = cls.__match_args__
-        values = dict(zip(names, args, strict=False))
-        for name in names[len(args) :]:
-            values[name] = kwargs.pop(name) if name in kwargs else getattr(cls, name)
-        if kwargs or len(args) > len(names):
-            raise TypeError(f"{cls.__name__} has the fields {names}")
-        self.__dict__.update(values)
-
-    def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable")
-
-    def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"{type(self).__name__} is immutable")
-
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and self.__dict__ == other.__dict__
-
-    def __hash__(self) -> int:
-        return hash((type(self), *self.__dict__.values()))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in self.__dict__.items())})"
+class Family(Record):
+    """Base of all families: an immutable value whose fields are the annotations of its class."""
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Shape:
+class Shape(Record):
     """How a vector is cut: ``lanes`` lanes of ``bits`` bits, each seen by scalar code as a ``lane``."""
 
     name: str

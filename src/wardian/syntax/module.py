@@ -7,9 +7,9 @@ to a store.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Literal, NewType, TypeAlias, final
 
+from wardian.record import Entity, Record, made
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, RefType, SubType, TableType, TagType
 
 FuncIdx = NewType("FuncIdx", int)
@@ -27,8 +27,7 @@ Slice: TypeAlias = "tuple[int, int]"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Import:
+class Import(Record):
     module: str
     name: str
     kind: Kind
@@ -36,16 +35,14 @@ class Import:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Export:
+class Export(Record):
     name: str
     kind: Kind
     index: int
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class TableDecl:
+class TableDecl(Record):
     """A table defined by the module; ``init`` is its initialiser expression, if it has one."""
 
     type: TableType
@@ -53,15 +50,13 @@ class TableDecl:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class GlobalDecl:
+class GlobalDecl(Record):
     type: GlobalType
     init: Slice
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ElemSegment:
+class ElemSegment(Record):
     """An element segment. Exactly one of ``funcs`` (function indices) and ``exprs`` is used, the other is empty.
 
     ``table`` and ``offset`` are set in mode ``active`` only. ``start`` is the segment's offset in the source.
@@ -80,8 +75,7 @@ class ElemSegment:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class DataSegment:
+class DataSegment(Record):
     """A data segment; ``init`` is a slice of the source. ``memory`` and ``offset`` are set when active."""
 
     mode: Literal["active", "passive"]
@@ -92,8 +86,7 @@ class DataSegment:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class CustomSection:
+class CustomSection(Record):
     """An uninterpreted section. ``after`` is the id of the last non-custom section before it (0: none)."""
 
     name: str
@@ -102,41 +95,40 @@ class CustomSection:
 
 
 @final
-@dataclass(slots=True)
-class Module:
+class Module(Entity):
     """A decoded module. Lists are index spaces *without* imports unless a method says otherwise."""
 
     source: bytes
-    types: list[SubType] = field(default_factory=list)
+    types: list[SubType] = made(default_factory=list)
     """All defined types, in index order."""
-    rec_groups: list[tuple[int, int]] = field(default_factory=list)
+    rec_groups: list[tuple[int, int]] = made(default_factory=list)
     """``(first type index, count)`` of each recursion group, in order; together they cover ``types``."""
-    lone_groups: list[int] = field(default_factory=list)
+    lone_groups: list[int] = made(default_factory=list)
     """First type index of those groups of one type that are written as groups all the same."""
-    imports: list[Import] = field(default_factory=list)
-    funcs: list[int] = field(default_factory=list)
+    imports: list[Import] = made(default_factory=list)
+    funcs: list[int] = made(default_factory=list)
     """Type index of each defined function."""
-    bodies: list[Slice] = field(default_factory=list)
+    bodies: list[Slice] = made(default_factory=list)
     """Each defined function's code entry without its size: local declarations, then the expression with ``end``."""
-    tables: list[TableDecl] = field(default_factory=list)
-    memories: list[MemoryType] = field(default_factory=list)
-    globals: list[GlobalDecl] = field(default_factory=list)
-    tags: list[TagType] = field(default_factory=list)
-    exports: list[Export] = field(default_factory=list)
+    tables: list[TableDecl] = made(default_factory=list)
+    memories: list[MemoryType] = made(default_factory=list)
+    globals: list[GlobalDecl] = made(default_factory=list)
+    tags: list[TagType] = made(default_factory=list)
+    exports: list[Export] = made(default_factory=list)
     start: int | None = None
-    elems: list[ElemSegment] = field(default_factory=list)
-    datas: list[DataSegment] = field(default_factory=list)
+    elems: list[ElemSegment] = made(default_factory=list)
+    datas: list[DataSegment] = made(default_factory=list)
     data_count: int | None = None
-    customs: list[CustomSection] = field(default_factory=list)
-    sections: list[tuple[int, int, int]] = field(default_factory=list)
+    customs: list[CustomSection] = made(default_factory=list)
+    sections: list[tuple[int, int, int]] = made(default_factory=list)
     """``(id, start of content, end)`` of every section, in order."""
 
-    imported_funcs: list[int] = field(default_factory=list)
+    imported_funcs: list[int] = made(default_factory=list)
     """Type index of each imported function; kept by the decoder, as are the next four."""
-    imported_tables: list[TableType] = field(default_factory=list)
-    imported_memories: list[MemoryType] = field(default_factory=list)
-    imported_globals: list[GlobalType] = field(default_factory=list)
-    imported_tags: list[TagType] = field(default_factory=list)
+    imported_tables: list[TableType] = made(default_factory=list)
+    imported_memories: list[MemoryType] = made(default_factory=list)
+    imported_globals: list[GlobalType] = made(default_factory=list)
+    imported_tags: list[TagType] = made(default_factory=list)
 
     def func_count(self) -> int:
         return len(self.imported_funcs) + len(self.funcs)

@@ -7,8 +7,9 @@ is validation's and the runtime's business, not this file's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias, final
+
+from wardian.record import Record
 
 
 @final
@@ -114,8 +115,7 @@ HEAP_BY_CODE: Final = {h.code: h for h in ABS_HEAP_TYPES}
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class PackedType:
+class PackedType(Record):
     """``i8`` or ``i16``, in a field of a structure or an array only."""
 
     name: str
@@ -128,15 +128,13 @@ I16: Final = PackedType("i16", 0x77, 2)
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class FieldType:
+class FieldType(Record):
     storage: NumType | RefType | PackedType
     mutable: bool
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class FuncType:
+class FuncType(Record):
     params: tuple[ValType, ...]
     results: tuple[ValType, ...]
 
@@ -145,14 +143,12 @@ class FuncType:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class StructType:
+class StructType(Record):
     fields: tuple[FieldType, ...]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class ArrayType:
+class ArrayType(Record):
     field: FieldType
 
 
@@ -160,8 +156,7 @@ CompType: TypeAlias = "FuncType | StructType | ArrayType"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class SubType:
+class SubType(Record):
     """One defined type: ``supers`` are type indices (at most one is valid), ``comp`` the composite type."""
 
     comp: CompType
@@ -170,8 +165,7 @@ class SubType:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class TypeLimits:
+class TypeLimits(Record):
     """Bounds of a table (elements) or a memory (pages); ``is64`` tells the address type."""
 
     min: int
@@ -184,15 +178,13 @@ class TypeLimits:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class TableType:
+class TableType(Record):
     element: RefType
     limits: TypeLimits
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class MemoryType:
+class MemoryType(Record):
     """``page_size_log2`` is 16 but for the custom-page-sizes proposal (0 or 16)."""
 
     limits: TypeLimits
@@ -201,15 +193,13 @@ class MemoryType:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class GlobalType:
+class GlobalType(Record):
     value: ValType
     mutable: bool
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class TagType:
+class TagType(Record):
     """The type index of the tag's function type (no results)."""
 
     type: int

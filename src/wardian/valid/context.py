@@ -6,19 +6,18 @@ context of a validated module never changes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import final
 
 from wardian.errors import InvalidError
 from wardian.limits import Features, Limits
+from wardian.record import Entity
 from wardian.syntax.module import Module
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, NumType, RefType, TableType, ValType
 from wardian.valid.types import TypeContext
 
 
 @final
-@dataclass(slots=True, eq=False)
-class ModuleContext:
+class ModuleContext(Entity):
     """What :func:`wardian.valid.module.validate_module` found out; one value serves all bodies, on any thread."""
 
     module: Module

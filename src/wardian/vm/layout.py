@@ -6,10 +6,10 @@ Invariant: an offset is written nowhere else; generated code and :mod:`wardian.r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final, final
 
+from wardian.record import Record
 from wardian.syntax.module import Module
 
 
@@ -105,8 +105,7 @@ WINDOW_OBJECT: Final = Struct(("ob_base", 16), ("memory", 8), ("owner", 8))
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class InstanceLayout:
+class InstanceLayout(Record):
     """Offsets in the context of an instance of one module.
 
     Imported functions, and every memory, table and imported global, are reached through a pointer; defined globals

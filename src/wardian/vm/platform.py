@@ -5,16 +5,15 @@ One row per architecture; a new one is a new row (and has been run only if the R
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, final
 
+from wardian.record import Record
 from wardian.vm.builtins import SLOT, STUB_SIZE, STUBS
 from wardian.vm.layout import HEADER
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Record):
     """Offsets of the program counter, stack and frame pointer in a Linux ``ucontext_t``, of ``si_addr``, and the stubs.
 
     The stubs are assembler: ``wd_stubs`` is :data:`STUBS` stubs of :data:`STUB_SIZE` bytes, each of which asks the
