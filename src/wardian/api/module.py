@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple, final
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
-from wardian.binary.custom import names
 from wardian.binary.decode import MAGIC, decode
 from wardian.errors import InvalidError
 from wardian.limits import Limits
 from wardian.syntax.module import ExternType, Kind
 from wardian.syntax.module import Module as ModuleDecl
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, TableType
-from wardian.valid.driver import check_structure, validate_bodies
 from wardian.valid.module import validate_module
 
 if TYPE_CHECKING:
@@ -71,9 +69,13 @@ class Module:
         try:
             self._ctx = validate_module(self.decl, config.features, config.limits)
         except InvalidError:
+            from wardian.valid.driver import check_structure
+
             check_structure(self.decl, config.features, config.limits)
             raise
         if not config.lazy:
+            from wardian.valid.driver import validate_bodies
+
             validate_bodies(self._ctx)
         self._code: ModuleCode | None = None
 
@@ -86,6 +88,8 @@ class Module:
     @property
     def name(self) -> str | None:
         """The module's own name, from its name section."""
+        from wardian.binary.custom import names
+
         return names(self.decl).module()
 
     @property

@@ -21,6 +21,8 @@ COMMANDS: Final = MappingProxyType(
         "validate": "check modules without running them",
         "inspect": "show what a module contains, imports and exports",
         "compile": "compile a whole module ahead of time, into the cache",
+        "wat": "print a module as text, or turn text into a module",
+        "wast": "run scripts of the specification's test suite",
         "cache": "show where compiled code is kept and how much, or clear it",
         "doctor": "show what this machine offers and what is missing",
     }

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
 
     from wardian.api.engine import Engine
 
-_SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)(?:i?B)?", re.IGNORECASE | re.ASCII)
+_SIZE: Final = r"(\d+(?:\.\d+)?)([KMGT]?)(?:I?B)?"
 _SIZE_UNITS: Final = MappingProxyType({"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40})
-_DURATION: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)?", re.ASCII)
+_DURATION: Final = r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)?"
 _DURATION_UNITS: Final = MappingProxyType({"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0})
 _SWITCH: Final = MappingProxyType(
     {"y": True, "yes": True, "true": True, "": True, "n": False, "no": False, "false": False}
@@ -35,6 +34,11 @@ class Option(NamedTuple):
     value: str | None
     help: str
     many: bool = False
+
+    @property
+    def name(self) -> str:
+        """Under which argparse keeps its value."""
+        return max(self.flags, key=len).lstrip("-").replace("-", "_")
 
     def add_to(self, parser: argparse.ArgumentParser) -> None:
         if self.value is None:
@@ -62,16 +66,16 @@ def usage(message: str, hint: str | None = None) -> CliError:
 
 def parse_size(text: str) -> int:
     """A number of bytes: ``"65536"``, ``"64K"``, ``"1.5G"``, ``"64MiB"``; units are powers of 1024."""
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip().upper(), re.ASCII)
     if match is None:
         raise usage(f"{text!r} is not a size", "a number of bytes, or a number with K, M, G or T: 64M")
-    number, unit = match[1], _SIZE_UNITS[match[2].upper()]
+    number, unit = match[1], _SIZE_UNITS[match[2]]
     return int(float(number) * unit) if "." in number else int(number) * unit
 
 
 def parse_duration(text: str) -> float:
     """Seconds: ``"5s"``, ``"250ms"``, ``"2m"``; without a unit, seconds."""
-    match = _DURATION.fullmatch(text.strip())
+    match = re.fullmatch(_DURATION, text.strip(), re.ASCII)
     if match is None:
         raise usage(f"{text!r} is not a duration", "a number with ns, us, ms, s, m or h: 5s")
     return float(match[1]) * _DURATION_UNITS[match[2] or "s"]
@@ -149,13 +153,13 @@ def parse_checks(text: str | None) -> str | None:
     return text
 
 
-def cache_path() -> Path | None:
+def cache_path() -> str | None:
     """The cache's folder if the environment names one: ``WARDIAN_CACHE``, or under ``XDG_CACHE_HOME``."""
     named = os.environ.get("WARDIAN_CACHE")
     if named:
-        return Path(named)
+        return named
     home = os.environ.get("XDG_CACHE_HOME")
-    return Path(home) / "wardian" if home and Path(home).is_absolute() else None
+    return os.path.join(home, "wardian") if home and os.path.isabs(home) else None
 
 
 def build_engine(

@@ -6,9 +6,9 @@ before it grant. Exit codes: the guest's own; 134 for a trap, a timeout included
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wardian.cli.options import (
@@ -27,6 +27,8 @@ from wardian.cli.values import read_arguments, show
 from wardian.errors import printable
 
 if TYPE_CHECKING:
+    import argparse
+
     from wardian.api.module import Module
     from wardian.sandbox.run import RunResult
     from wardian.syntax.types import FuncType
@@ -61,6 +63,8 @@ The exit code is the guest's own; 134 for a trap (a timeout is one), 1 if it can
 
 
 def _parser() -> argparse.ArgumentParser:
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="wardian run",
         usage="wardian run [OPTIONS] FILE.wasm [ARGS...]",
@@ -170,15 +174,41 @@ def _finish(result: RunResult, path: str, settings: dict[str, Any]) -> int:
     return TRAPPED
 
 
+def _quick(words: list[str]) -> SimpleNamespace | None:
+    """The options as argparse would give them, or ``None`` for whatever is not plain.
+
+    FAST: argparse and what it imports take as long as a small guest's whole run.
+    """
+    flags = {flag: option for option in OPTIONS for flag in option.flags}
+    found: dict[str, Any] = {o.name: [] if o.many else None if o.value else False for o in OPTIONS}
+    at = 0
+    while at < len(words):
+        word = words[at]
+        flag, equals, value = word.partition("=") if word.startswith("--") else (word[:2], word[2:], word[2:])
+        option = flags.get(flag)
+        at += 1
+        if option is None or (equals and not option.value) or (equals and not value):
+            return None
+        if option.value and not equals:
+            if at == len(words):
+                return None
+            value = words[at]
+            at += 1
+        if option.many:
+            found[option.name].append(value)
+        else:
+            found[option.name] = value if option.value else True
+    return SimpleNamespace(**found)
+
+
 def main(argv: list[str]) -> int:
     ours, path, words = split(argv)
-    parser = _parser()
-    options = parser.parse_args(ours)
+    options: Any = _quick(ours) or _parser().parse_args(ours)
     if "help" in options.wasm:
         print(wasm_help())
         return 0
     if path is None:
-        parser.error("which module? FILE.wasm is missing")
+        _parser().error("which module? FILE.wasm is missing")
     settings, switches = parse_wasm_options(options.wasm)
     unknown_imports = _unknown_imports(settings)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)

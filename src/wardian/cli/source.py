@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-from pathlib import Path
 from typing import Final
 
 from wardian.cli.report import CliError
@@ -59,7 +58,8 @@ def read_module(path: str) -> bytes:
     Raises :class:`CliError` when it cannot be read or is neither core Wasm nor a text that might be.
     """
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except FileNotFoundError:
         raise CliError(f"{path}: there is no such file", hint=_similar(path)) from None
     except IsADirectoryError:
@@ -88,6 +88,8 @@ def read_binary(path: str) -> bytes:
 
 
 def _similar(path: str) -> str | None:
+    from pathlib import Path
+
     folder = Path(path).parent
     try:
         names = [entry.name for entry in folder.iterdir()]
@@ -100,6 +102,8 @@ def _similar(path: str) -> str | None:
 
 
 def _modules_in(path: str) -> str | None:
+    from pathlib import Path
+
     try:
         found = sorted(str(entry) for entry in Path(path).iterdir() if entry.suffix == ".wasm")[:5]
     except OSError:

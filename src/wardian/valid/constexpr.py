@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
 from wardian.binary.body import instructions
 from wardian.binary.reader import signed
@@ -17,8 +17,10 @@ from wardian.syntax import families as f
 from wardian.syntax.instructions import PLAIN, Row
 from wardian.syntax.module import Slice
 from wardian.syntax.types import I32, I64, ArrayType, FuncType, HeapType, StructType, ValType
-from wardian.valid.code import Validator
 from wardian.valid.context import ModuleContext
+
+if TYPE_CHECKING:
+    from wardian.valid.code import Validator
 
 CONSTANT: Final[Mapping[type[f.Family], str]] = MappingProxyType(
     {
@@ -41,7 +43,9 @@ CONSTANT: Final[Mapping[type[f.Family], str]] = MappingProxyType(
 _ARITHMETIC: Final = frozenset({f.Op.ADD, f.Op.SUB, f.Op.MUL})
 
 
-def check(ctx: ModuleContext, validator: Validator, expr: Slice, want: ValType, visible_globals: int) -> None:
+def check(
+    ctx: ModuleContext, new_validator: Callable[[], Validator], expr: Slice, want: ValType, visible_globals: int
+) -> None:
     """Validate a constant expression of type ``want`` that may read the first ``visible_globals`` globals.
 
     The functions it refers to are added to ``ctx.refs``. Raises :class:`InvalidError` (``constant expression
@@ -51,6 +55,7 @@ def check(ctx: ModuleContext, validator: Validator, expr: Slice, want: ValType, 
     number = lone_integer(ctx.module.source, expr)
     if number is not None and number[0] is want:
         return
+    validator = new_validator()
     validator.begin(None, FuncType((), (want,)), [], start)
     for offset, row, imm in instructions(ctx.module.source, start, end, ctx.features):
         family = row.family

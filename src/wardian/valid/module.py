@@ -6,7 +6,8 @@ spaces at once, since big modules have many small things.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
 
 from wardian.errors import InvalidError
 from wardian.limits import Features, Limits
@@ -21,10 +22,12 @@ from wardian.syntax.types import (
     TagType,
     ref,
 )
-from wardian.valid.code import Validator
 from wardian.valid.constexpr import check
 from wardian.valid.context import ModuleContext, check_val
 from wardian.valid.types import TypeContext, check_limits, is_defaultable
+
+if TYPE_CHECKING:
+    from wardian.valid.code import Validator
 
 _SECTION: Final = {"type": 1, "import": 2, "func": 3, "table": 4, "memory": 5, "global": 6, "export": 7, "start": 8}
 _TAG_SECTION: Final = 13
@@ -72,7 +75,16 @@ def validate_module(module: Module, features: Features | None = None, limits: Li
     _check_tables(ctx)
     _check_memories(ctx)
     _check_globals(ctx)
-    validator = Validator(ctx)
+    made: list[Validator] = []
+
+    def validator() -> Validator:
+        # FAST: most modules have none but lone constants, and starting one of those needs no validator.
+        if not made:
+            from wardian.valid.code import Validator
+
+            made.append(Validator(ctx))
+        return made[0]
+
     _check_initialisers(ctx, validator)
     _check_exports(ctx)
     _check_start(ctx)
@@ -192,7 +204,7 @@ def _check_globals(ctx: ModuleContext) -> None:
             check_val(value, len(ctx.types), _declared(ctx.module, "global", i, ctx.imported_globals))
 
 
-def _check_initialisers(ctx: ModuleContext, validator: Validator) -> None:
+def _check_initialisers(ctx: ModuleContext, validator: Callable[[], Validator]) -> None:
     """Tables see the imported globals; each global the ones before it."""
     imported = ctx.imported_globals
     for table in ctx.module.tables:
@@ -247,7 +259,7 @@ def _check_start(ctx: ModuleContext) -> None:
 # -- segments ----------------------------------------------------------------------------------------------------------
 
 
-def _check_elem(ctx: ModuleContext, validator: Validator, segment: ElemSegment) -> None:
+def _check_elem(ctx: ModuleContext, validator: Callable[[], Validator], segment: ElemSegment) -> None:
     check_val(segment.type, len(ctx.types), segment.start)
     if segment.funcs:
         _check_elem_funcs(ctx, segment)
@@ -279,7 +291,7 @@ def _check_elem_funcs(ctx: ModuleContext, segment: ElemSegment) -> None:
             raise InvalidError(f"type mismatch: function {index} is no {segment.type}", offset=segment.start)
 
 
-def _check_data(ctx: ModuleContext, validator: Validator, segment: DataSegment) -> None:
+def _check_data(ctx: ModuleContext, validator: Callable[[], Validator], segment: DataSegment) -> None:
     if segment.mode != "active":
         return
     if segment.memory >= len(ctx.memory_addresses):

@@ -9,9 +9,9 @@ which keeps the cost linear in the size of the type section.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Final, TypeAlias, final
 
+from wardian.digest import blake2b
 from wardian.errors import InvalidError
 from wardian.limits import Limits
 from wardian.syntax.module import Module
