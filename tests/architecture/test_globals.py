@@ -8,12 +8,11 @@ from collections.abc import Iterator
 from tests.architecture.tree import Source, dotted, sources
 
 STATEFUL: dict[str, str] = {
-    "api/engine.py:default_engine": "the engine of whoever names none, made on first use",
-    "compile/compiler.py:_STACK_SIZE": "guards a setting that the standard library keeps once per process",
-    "api/engine.py:default_engine": "the engine of everyone who names none, made on first use; it keeps no guest's state",
+    "api/engine.py:default_engine": "the engine of whoever names none, made on first use; it keeps no guest's state",
     "compile/compiler.py:_STACK_SIZE": "a lock: threading.stack_size, which it guards, is the process' by nature",
     "compile/lowering.py:handlers": "a constant table, built on first use rather than at import",
     "runtime/process.py:process": "native state (signal handlers, a pthread key) is the process' by nature: one object",
+    "runtime/watchdog.py:watchdog": "one thread watches all deadlines of the process",
     "syntax/types.py:_REFS": "intern table: it maps a key to the one object that stands for it",
     "valid/code.py:_plan": "a constant table, built on first use rather than at import",
 }

@@ -17,7 +17,6 @@ from wardian.errors import LimitExceeded, Refused
 from wardian.runtime import calls
 from wardian.runtime.function import NativeTypes
 from wardian.runtime.process import Process, process
-from wardian.runtime.watchdog import Watchdog
 from wardian.vm.builtins import STUB_SIZE, STUBS
 from wardian.vm.layout import InstanceLayout
 from wardian.vm.platform import MACHINES
@@ -79,16 +78,12 @@ class Engine:
                 core = runtime.core
                 runtime.types = NativeTypes(runtime.builtins.address, core["getbuffer"])
                 calls.bind(runtime)
-        runtime.watch_python_signals()
+        runtime.watch_signals()
         return runtime
 
     def _core(self) -> tuple[bytes, int, bytes, dict[str, int]]:
         image = self.compiler.core()
         return image.code, image.data_at, image.data, {name: at for name, at, _ in image.symbols}
-
-    @functools.cached_property
-    def watchdog(self) -> Watchdog:
-        return Watchdog()
 
     def glue(self, code: str) -> tuple[int, int]:
         """Addresses of the entry and the host stub of a signature code."""

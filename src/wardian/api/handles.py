@@ -19,6 +19,7 @@ from wardian.runtime.instance import Instance as InstanceData
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
+from wardian.runtime.watchdog import watchdog
 from wardian.syntax.module import Module as ModuleDecl
 from wardian.syntax.types import (
     EXTERNREF,
@@ -36,7 +37,6 @@ from wardian.syntax.types import (
     ValType,
 )
 from wardian.valid.types import TypeContext
-from wardian.vm.layout import STORE
 from wardian.vm.traps import TrapCode
 
 if TYPE_CHECKING:
@@ -361,25 +361,30 @@ class Instance:
         be stopped.
         """
         store = self._data.store.root()
-        if not store.stop(TrapCode.INTERRUPT):
+        if not store.interrupt():
             return False
+        if store.inside():
+            return True  # called by a host function: the guest ends when that returns
         pause = threading.Event()
-        while store.block[STORE.at["interrupt"]] and store.stop(TrapCode.INTERRUPT):
+        while store.stopping() is TrapCode.INTERRUPT and store.stop(TrapCode.INTERRUPT):
             pause.wait(0.001)
+        if not store.running():
+            store.settle()
         return True
 
     @contextmanager
     def deadline(self, seconds: float) -> Iterator[None]:
         """Within this block, guest code of this store may run for ``seconds`` of wall time, then it traps.
 
-        The trap is :class:`Interrupted` with code ``"timeout"``. Costs the guest nothing while it runs.
+        The trap is :class:`Interrupted` with code ``"timeout"``, which later calls in the block raise at once. Costs
+        the guest nothing while it runs. Raises ``ValueError`` for a negative number.
         """
-        watchdog = self._engine.watchdog
-        armed = watchdog.arm(self._data.store, seconds)
+        dog = watchdog()
+        armed = dog.arm(self._data.store, seconds)
         try:
             yield
         finally:
-            watchdog.disarm(armed)
+            dog.disarm(armed)
 
     def __repr__(self) -> str:
         return f"<wardian.Instance of {self.module!r}>"

@@ -169,7 +169,7 @@ def instantiate(
 ) -> Instance:
     """Behind :meth:`wardian.Module.instantiate` of ``module``, whose code this is; in ``store`` if one is given."""
     process = code.engine.process
-    process.watch_python_signals()
+    process.watch_signals()
     linker = Linker(code, imports)
     for joined in linker.stores:
         store = joined.root() if store is None else store.join(joined)

@@ -32,7 +32,11 @@ def bind(process: Process) -> None:
         return _slow_call(process, instance_of(func), func, args, kwargs)
 
     def trap(func: Any) -> None:
-        raise current_trap(process)
+        error = current_trap(process)
+        root = instance_of(func).store.root()
+        if not root.running() and root.stopping() is TrapCode.INTERRUPT:
+            root.settle()
+        raise error
 
     def box(owner: object, position: int, word: int) -> Any:
         f = function_of(owner)
@@ -104,12 +108,18 @@ def _slow_call(process: Process, f: FuncInstance, func: Any, args: tuple[Any, ..
     if len(args) != wanted:
         raise TypeError(f"{f.name}() takes {wanted} argument{'s' * (wanted != 1)} {f.type}, {len(args)} given")
     thread = process.thread()
-    inside = f.store.root().block[STORE.at["thread"]]
+    root = f.store.root()
+    inside = root.block[STORE.at["thread"]]
     if inside and inside != thread:
         raise StoreBusy(
             f"{f.name}(): its instance is running on another thread; use one instance per thread, or a lock"
         )
-    process.watch_python_signals()
+    code = root.stopping()
+    if code is not None:
+        if not inside:
+            root.settle()
+        raise Interrupted(*TRAPS[code])
+    process.watch_signals()
     return func(*args)
 
 

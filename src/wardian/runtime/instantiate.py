@@ -70,7 +70,7 @@ def _place_imports(instance: Instance, imports: Sequence[Extern]) -> None:
 
 
 def _enter_store(store: Store, extern: TableInstance | GlobalInstance) -> None:
-    """What holds references is of one store: who imports it next joins that, and no reference outlives what it means."""
+    """What holds references is of one store: who imports it next joins that, and no reference dangles."""
     if not any(isinstance(kept, Store) for kept in extern.keep):
         extern.keep.append(store)
 

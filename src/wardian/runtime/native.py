@@ -162,12 +162,15 @@ class Native:
         self.libc.sigaction(number, None, old)
         return int(old[0])
 
-    def install(self, number: int, address: int, *, alternate_stack: bool) -> int:
-        """Install a handler of generated glue and return the previous one's address."""
+    def install(self, number: int, address: int, *, alternate_stack: bool = False, restart: bool = False) -> int:
+        """Install a handler of generated glue and return the previous one's address.
+
+        ``restart``: system calls go on afterwards where they can, so host code that knows nothing of it is not upset.
+        """
         # struct sigaction of glibc on 64-bit Linux: handler, mask (128 bytes), flags, restorer.
         new, old = (ctypes.c_uint64 * 20)(), (ctypes.c_uint64 * 20)()
         new[0] = address
-        flags = _SA_SIGINFO | _SA_NODEFER | (_SA_ONSTACK if alternate_stack else 0)
+        flags = _SA_SIGINFO | _SA_NODEFER | (_SA_ONSTACK if alternate_stack else 0) | (_SA_RESTART if restart else 0)
         ctypes.cast(ctypes.addressof(new) + 136, ctypes.POINTER(ctypes.c_int))[0] = flags
         # SAFETY: the handler is glue that stays mapped for the life of the process.
         if self.libc.sigaction(number, new, old) != 0:

@@ -32,6 +32,10 @@ HEADROOM: Final = 160 << 10
 """Stack kept free below guest code for signal frames, glue and host functions."""
 
 
+_NOT_PYTHONS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL})
+"""Signals of the code that runs: Python's handlers for these are never run in a guest's place."""
+
+
 @final
 class CodeRange:
     """Where a compiled function's machine code lies, for backtraces. ``owner()`` is the module's code while it lives,
@@ -122,8 +126,8 @@ class Process:
                 table[SLOT[name]] = symbols[name]
             n.poke(symbols["wd_builtins"], table.address)
             for number in (signal.SIGSEGV, signal.SIGBUS):
-                self._install(symbols, number, "fault", True)
-            self._install(symbols, self.stop_signal, "interrupt", False)
+                self._install(symbols, number, "fault", alternate_stack=True)
+            self._install(symbols, self.stop_signal, "interrupt", restart=True)
             self.core = symbols
             os.register_at_fork(after_in_child=self._after_fork)
 
@@ -138,8 +142,8 @@ class Process:
         n.seal(at, data_at)
         return {name: at + offset for name, offset in symbols.items()}
 
-    def _install(self, symbols: Mapping[str, int], number: int, handler: str, alternate: bool) -> None:
-        previous = self.native.install(number, symbols[handler], alternate_stack=alternate)
+    def _install(self, symbols: Mapping[str, int], number: int, handler: str, **flags: bool) -> None:
+        previous = self.native.install(number, symbols[handler], **flags)
         if previous != symbols[handler]:
             self.native.poke(symbols["wd_previous"] + 8 * number, previous)
 
@@ -163,14 +167,22 @@ class Process:
         self._objects[name] = function
         self.builtins[SLOT[name]] = address_of(function)
 
-    def watch_python_signals(self) -> None:
-        """Let Ctrl-C stop guests: put our handler before Python's. Only the main thread's signals are Python's."""
-        if threading.current_thread() is not threading.main_thread() or not self.core:
+    def watch_signals(self) -> None:
+        """Put our handlers (back) before everyone else's: for faults, and for signals that Python handles (Ctrl-C).
+
+        Whoever installed a handler since is called by ours. Python runs its handlers on the main thread only.
+        """
+        if not self.core:
+            return
+        for number in (signal.SIGSEGV, signal.SIGBUS):
+            if self.native.handler(number) != self.core["fault"]:
+                self._install(self.core, number, "fault", alternate_stack=True)
+        if threading.current_thread() is not threading.main_thread():
             return
         ours = self.core["python_signal"]
-        present = self.native.handler(signal.SIGINT)
-        if present > 1 and present != ours:
-            self._install(self.core, signal.SIGINT, "python_signal", False)
+        for number in signal.valid_signals() - _NOT_PYTHONS - {self.stop_signal}:
+            if callable(signal.getsignal(number)) and self.native.handler(number) != ours:
+                self._install(self.core, number, "python_signal")
 
     # -- threads -------------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ class Store:
         "block",
         "contexts",
         "exceptions",
+        "expired",
         "keep",
         "limits",
         "process",
@@ -52,6 +53,8 @@ class Store:
         self.tags: dict[int, Any] = {}
         """Tag number -> TagInstance, of every tag an instance of this store has."""
         self._wakes: list[tuple[OwnedFd, OwnedFd]] = []
+        self.expired: set[object] = set()
+        """Deadlines that have passed and still hold."""
 
     def root(self) -> Store:
         """The store this one has become part of, or itself."""
@@ -85,6 +88,8 @@ class Store:
         one.keep.extend(two.keep)
         one.keep.append(two)
         one._wakes += two._wakes
+        one.expired |= two.expired
+        one.block[STORE.at["interrupt"]] = one.block[STORE.at["interrupt"]] or two.block[STORE.at["interrupt"]]
         one._refs.update(two._refs)
         one._ref_ids.update(two._ref_ids)
         two._merged = one
@@ -109,27 +114,47 @@ class Store:
         """Is a guest of this store on some thread's stack now?"""
         return self.block[STORE.at["thread"]] != 0
 
+    def inside(self) -> bool:
+        """Is it the calling thread that is inside this store?"""
+        return self.block[STORE.at["thread"]] == self.process.thread()
+
     def stop(self, code: TrapCode) -> bool:
-        """Tell a running guest to trap with ``code``; ``False`` if none runs. Call again until it is so.
+        """Have guest code of this store trap with ``code``, running or called later; is one running? Call again if so.
 
         The GIL is held throughout, so the thread seen inside the store cannot leave it, let alone end, meanwhile.
         """
+        if not self.block[STORE.at["interrupt"]]:
+            self.block[STORE.at["interrupt"]] = int(code)
         thread = self.block[STORE.at["thread"]]
         if not thread:
             return False
-        self.block[STORE.at["interrupt"]] = int(code)
         native = self.process.native
         native.signal_thread(native.peek(thread + THREAD.at["pthread"]), self.process.stop_signal)
         for _, end in self._wakes:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):
                 os.write(end, b"!")
         return True
 
-    def clear_stop(self) -> None:
-        """Forget an interruption that has been delivered or came too late."""
-        self.block[STORE.at["interrupt"]] = 0
+    def interrupt(self) -> bool:
+        """Have a running guest trap; ``False`` if none runs. The trap itself takes the request back."""
+        if not self.running():
+            return False
+        self.block[STORE.at["interrupt"]] = int(TrapCode.INTERRUPT)
+        return self.stop(TrapCode.INTERRUPT)
+
+    def stopping(self) -> TrapCode | None:
+        """What guest code of this store has to trap with, if it has to."""
+        word = self.block[STORE.at["interrupt"]]
+        if word == TrapCode.TIMEOUT and not self.expired:
+            self.settle()
+            return None
+        return TrapCode(word) if word else None
+
+    def settle(self) -> None:
+        """Forget stops that have been delivered or came too late; deadlines that have passed stay."""
+        self.block[STORE.at["interrupt"]] = int(TrapCode.TIMEOUT) if self.expired else 0
         for end, _ in self._wakes:
-            with contextlib.suppress(BlockingIOError):
+            with contextlib.suppress(OSError):
                 while os.read(end, 4096):
                     pass
 

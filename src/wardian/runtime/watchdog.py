@@ -1,89 +1,122 @@
 """Deadlines: one thread per process that stops guests whose time is up, at no cost to those running.
 
 Invariant: whoever arms a deadline disarms it before it leaves, and after :meth:`Watchdog.disarm` returns the guest is
-never stopped for it. A guest that is in a host call, or not running at that moment, is told again until it is stopped.
+never stopped for it. Between the two, from the deadline on, no guest code of the store runs on: one that is running is
+told again and again until it has stopped (it may be in a helper, or in a host call), a later call does not even start.
 """
 
 from __future__ import annotations
 
+import functools
 import heapq
 import itertools
 import os
 import threading
 import time
-from typing import final
+from typing import Final, final
 
 from wardian.runtime.store import Store
 from wardian.vm.traps import TrapCode
 
-_AGAIN = 0.001
-_SLOWEST = 0.02
+_AGAIN: Final = 0.001
+_SLOWEST: Final = 0.02
+_IDLE: Final = 0.25
+"""Seconds between two looks at a store whose time is over and whose guest is not running: it cannot start anyway."""
+_LONGEST: Final = 1e8
+"""Three years, and less than what a lock can wait."""
 
 
 @final
 class Deadline:
-    """One armed deadline. ``fired`` tells whether it came to stopping."""
+    """One armed deadline; disarmed, it stands for no store."""
 
-    __slots__ = ("armed", "fired", "pause", "store", "when")
+    __slots__ = ("pause", "store")
 
-    def __init__(self, store: Store, when: float) -> None:
-        self.store = store
-        self.when = when
-        self.armed = True
-        self.fired = False
+    def __init__(self, store: Store) -> None:
+        self.store: Store | None = store
         self.pause = _AGAIN
 
 
 @final
 class Watchdog:
-    """Owned by the engine side of a process; its daemon thread starts with the first deadline."""
+    """See :func:`watchdog`; its daemon thread starts with the first deadline."""
 
     def __init__(self) -> None:
+        self._queue: list[tuple[float, int, Deadline]] = []
+        self._order = itertools.count()
+        self._armed = 0
         self._start_over()
         os.register_at_fork(after_in_child=self._start_over)
 
     def _start_over(self) -> None:
+        """A forked child has neither the thread nor a usable lock; the deadlines hold there too."""
         self._wake = threading.Condition()
-        self._queue: list[tuple[float, int, Deadline]] = []
-        self._order = itertools.count()
         self._thread: threading.Thread | None = None
+        if self._queue:
+            self._start()
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._watch, name="wardian-watchdog", daemon=True)
+        self._thread.start()
 
     def arm(self, store: Store, seconds: float) -> Deadline:
-        """Stop ``store``'s guest ``seconds`` from now, unless disarmed."""
-        deadline = Deadline(store.root(), time.monotonic() + seconds)
+        """Stop ``store``'s guest ``seconds`` from now, unless disarmed. ValueError for less than 0, or NaN."""
+        seconds = 0.0 + seconds
+        if not seconds >= 0:
+            raise ValueError(f"a deadline is a number of seconds, at least 0, not {seconds!r}")
+        deadline = Deadline(store.root())
+        when = time.monotonic() + min(seconds, _LONGEST)
         with self._wake:
-            heapq.heappush(self._queue, (deadline.when, next(self._order), deadline))
+            if len(self._queue) > 2 * self._armed + 64:
+                self._queue = [row for row in self._queue if row[2].store is not None]
+                heapq.heapify(self._queue)
+            heapq.heappush(self._queue, (when, next(self._order), deadline))
+            self._armed += 1
             if self._thread is None:
-                self._thread = threading.Thread(target=self._watch, name="wardian-watchdog", daemon=True)
-                self._thread.start()
-            self._wake.notify()
+                self._start()
+            elif self._queue[0][2] is deadline:
+                self._wake.notify()
         return deadline
 
     def disarm(self, deadline: Deadline) -> None:
+        """Take the deadline back; a stop it has asked for, and that came too late, is forgotten."""
+        # Before the lock, where a Ctrl-C can end this function: the deadline must not outlive its block.
+        store, deadline.store = deadline.store, None
+        if store is None:
+            return
         with self._wake:
-            deadline.armed = False
-            if deadline.fired:
-                deadline.store.root().clear_stop()
+            self._armed -= 1
+            root = store.root()
+            if deadline in root.expired:
+                root.expired.discard(deadline)
+                root.settle()
 
     def _watch(self) -> None:
         while True:
             with self._wake:
-                while self._queue and not self._queue[0][2].armed:
+                while self._queue and self._queue[0][2].store is None:
                     heapq.heappop(self._queue)
                 if not self._queue:
                     self._wake.wait()
                     continue
-                when, _, deadline = self._queue[0]
-                left = when - time.monotonic()
+                left = self._queue[0][0] - time.monotonic()
                 if left > 0:
                     self._wake.wait(left)
                     continue
-                heapq.heappop(self._queue)
-                self._fire(deadline)
+                self._fire(heapq.heappop(self._queue)[2])
 
     def _fire(self, deadline: Deadline) -> None:
-        """Stop the guest, and look again soon: it may have been in a helper, in a host call, or between two calls."""
-        deadline.fired = True
-        deadline.store.root().stop(TrapCode.TIMEOUT)
+        """Stop the guest, and look again soon."""
+        if deadline.store is None:
+            return
+        root = deadline.store.root()
+        root.expired.add(deadline)
+        running = root.stop(TrapCode.TIMEOUT)
         heapq.heappush(self._queue, (time.monotonic() + deadline.pause, next(self._order), deadline))
-        deadline.pause = min(2 * deadline.pause, _SLOWEST)
+        deadline.pause = min(2 * deadline.pause, _SLOWEST if running else _IDLE)
+
+
+@functools.cache
+def watchdog() -> Watchdog:
+    """The process's one watchdog."""
+    return Watchdog()

@@ -23,6 +23,7 @@ from wardian.grants import Capture, Data, DirGrant, Grants, Inherit, InputGrant,
 from wardian.limits import Limits
 from wardian.record import Record
 from wardian.runtime.store import Store
+from wardian.runtime.watchdog import watchdog
 from wardian.syntax.types import F32, F64, FuncType, RefType
 from wardian.wasi.p1.bind import host_imports
 from wardian.wasi.p1.context import WasiContext
@@ -154,9 +155,9 @@ class _Job:
                 self.imports.setdefault(asked.module, {})[asked.name] = given
 
     def run(self, invoke: str | None, args: tuple[Any, ...], timeout: float | None) -> RunResult:
-        watchdog = self.module.engine.watchdog
+        dog = watchdog()
         started = time.monotonic()
-        armed = watchdog.arm(self.store, timeout) if timeout is not None else None
+        armed = dog.arm(self.store, timeout) if timeout is not None else None
         status: Status = "exited"
         code, trap, values = 0, None, ()
         try:
@@ -168,7 +169,7 @@ class _Job:
             status = _STATUS.get(fault.code, "trapped") if isinstance(fault, Interrupted) else "trapped"
         finally:
             if armed is not None:
-                watchdog.disarm(armed)
+                dog.disarm(armed)
         seconds = time.monotonic() - started
         out, err = self.context.stdout, self.context.stderr
         stdout, stderr = (stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (out, err))

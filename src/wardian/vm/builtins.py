@@ -50,6 +50,7 @@ SYMBOLS: Final = MappingProxyType(
 CORE: Final = MappingProxyType(
     {
         "trap": "void (ptr, i32)",
+        "stopped": "void (ptr)",
         "resolve": "ptr (ptr, i64)",
         "memory_grow": "i64 (ptr, i64, i64)",
         "table_grow": "i64 (ptr, i64, i64, i64)",

@@ -44,6 +44,7 @@ THREAD: Final = Struct(
     ("stack_size", 8),
     ("pthread", 8),
     ("trap_code", 8),
+    ("signalled", 8),  # a signal Python handles came while a helper of a guest was running
     ("frame_count", 8),
     ("frames", 8 * MAX_FRAMES),
 )

@@ -34,9 +34,11 @@ def core_text(machine: Machine, preamble: str) -> str:
             preamble,
             "@wd_builtins = hidden global ptr null, align 8",
             "@wd_previous = hidden global [65 x ptr] zeroinitializer, align 8",
+            "@wd_crashing = hidden global i32 0, align 4",
             "declare ptr @llvm.frameaddress.p0(i32)",
             _CAPTURE,
             _trap(),
+            _stopped(),
             _signal_prologue(machine),
             _fault(machine),
             _interrupt(machine),
@@ -48,7 +50,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _exception_new(),
             _bulk("memory_copy"),
             _bulk("memory_fill"),
-            _TABLE_FILL,
+            _table_fill(),
             _INSTANCE_INIT,
             _getbuffer(),
         ]
@@ -105,6 +107,33 @@ def _trap() -> str:
     buf = t.new(f"getelementptr i8, ptr {act}, i64 {ACTIVATION.at['jmp_buf']}")
     t.c(bi, "longjmp", f"ptr {buf}", f"i32 {TRAPPED}")
     return define("void @trap(ptr %ctx, i32 %code) #0", t, "unreachable")
+
+
+def _stopped() -> str:
+    """Slow half of :func:`check_interrupt`."""
+    t = Text()
+    store = t.word("%ctx", HEADER.at["store"])
+    bi = t.word("%ctx", HEADER.at["builtins"])
+    code = t.word(store, STORE.at["interrupt"], "i64")
+    t.branch(t.new(f"icmp eq i64 {code}, 0"), "signals")
+    t.do(f"call void @trap(ptr %ctx, i32 {t.new(f'trunc i64 {code} to i32')})")
+    t.do("unreachable")
+    t.at("signals")
+    _run_python_handlers(t, bi, t.word(store, STORE.at["thread"]))
+    return define("void @stopped(ptr %ctx) #0", t, "ret void")
+
+
+def _run_python_handlers(t: Text, bi: str, thread: str) -> None:
+    """Have Python run its signal handlers on this thread; goes on unless one raised."""
+    t.put("0", thread, THREAD.at["signalled"], "i64")
+    t.c(bi, "PyEval_RestoreThread", f"ptr {t.word(thread, THREAD.at['tstate'])}")
+    result = t.c(bi, "PyErr_CheckSignals")
+    raised, fine = t.label(), t.label()
+    t.do(f"br i1 {t.new(f'icmp eq i32 {result}, 0')}, label %{fine}, label %{raised}")
+    t.at(raised)
+    raise_error(t, bi, thread)
+    t.at(fine)
+    t.put(t.c(bi, "PyEval_SaveThread"), thread, THREAD.at["tstate"])
 
 
 def _signal_prologue(machine: Machine) -> str:
@@ -177,7 +206,12 @@ def _fault(machine: Machine) -> str:
     previous = _call_previous(t)
     word = t.new(f"ptrtoint ptr {previous} to i64")
     t.branch(t.new(f"icmp ule i64 {word}, 1"), "default")
+    # That handler may raise the signal again and find us here (faulthandler does): then nobody wants it.
+    again = t.new("load i32, ptr @wd_crashing, align 4")
+    t.branch(t.new(f"icmp ne i32 {again}, 0"), "default")
+    t.do("store i32 1, ptr @wd_crashing, align 4")
     t.do(f"call void {previous}(i32 %sig, ptr %info, ptr %uc)")
+    t.do("store i32 0, ptr @wd_crashing, align 4")
     t.do("ret void")
     t.at("default")
     # The default action is restored and the faulting instruction runs again: a crash stays a crash.
@@ -231,13 +265,15 @@ def _python_signal(machine: Machine) -> str:
     t.at(on)
     bi = t.new("load ptr, ptr @wd_builtins, align 8")
     thread = t.new(f"call ptr @guest_thread(ptr {bi}, ptr %uc)")
-    t.branch(t.new(f"icmp eq ptr {thread}, null"), "no")
-    t.c(bi, "PyEval_RestoreThread", f"ptr {t.word(thread, THREAD.at['tstate'])}")
-    result = t.c(bi, "PyErr_CheckSignals")
-    t.branch(t.new(f"icmp eq i32 {result}, 0"), "resume")
-    raise_error(t, bi, thread)
-    t.at("resume")
-    t.put(t.c(bi, "PyEval_SaveThread"), thread, THREAD.at["tstate"])
+    t.branch(t.new(f"icmp eq ptr {thread}, null"), "elsewhere")
+    _run_python_handlers(t, bi, thread)
+    t.do("ret void")
+    t.at("elsewhere")
+    # In a helper, or in a host function: whoever returns to the guest looks at the mark (check_interrupt).
+    key = t.word(bi, SLOT["tls_key"], "i64")
+    here = t.c(bi, "pthread_getspecific", f"i32 {t.new(f'trunc i64 {key} to i32')}")
+    t.branch(t.new(f"icmp eq ptr {here}, null"), "no")
+    t.put("1", here, THREAD.at["signalled"], "i64")
     t.do("br label %no")
     t.at("no")
     return define("void @python_signal(i32 %sig, ptr %info, ptr %uc) #0", t, "ret void")
@@ -322,10 +358,8 @@ def _bulk(name: str) -> str:
         t.c(bi, "memmove", "ptr %to", "ptr %from", "i64 %now")
     else:
         t.c(bi, "memset", "ptr %to", "i32 %s", "i64 %now")
-    t.do("br i1 %big, label %look, label %end")
-    t.at("look")
     check_interrupt(t, bi, "%ctx", store)
-    t.do("br label %more")
+    t.do("br i1 %big, label %more, label %end")
     t.at("more")
     t.do("br label %head")
     t.at("end")
@@ -333,23 +367,24 @@ def _bulk(name: str) -> str:
     return define(f"void @{name}(ptr %ctx, ptr %d, {source}, i64 %n) #0", t, "ret void")
 
 
-_TABLE_FILL: Final = """
-define void @table_fill(ptr %ctx, ptr %d, i64 %v, i64 %n) #0 {
-entry:
-  br label %head
-head:
-  %i = phi i64 [ 0, %entry ], [ %i1, %body ]
-  %c = icmp ult i64 %i, %n
-  br i1 %c, label %body, label %end
-body:
-  %p = getelementptr i64, ptr %d, i64 %i
-  store i64 %v, ptr %p, align 8
-  %i1 = add i64 %i, 1
-  br label %head
-end:
-  ret void
-}
-"""
+def _table_fill() -> str:
+    t = Text()
+    store = t.word("%ctx", HEADER.at["store"])
+    bi = t.word("%ctx", HEADER.at["builtins"])
+    t.do("br label %head")
+    t.at("head")
+    t.do("%i = phi i64 [ 0, %0 ], [ %i1, %body ]")
+    t.do("%c = icmp ult i64 %i, %n")
+    t.do("br i1 %c, label %body, label %end")
+    t.at("body")
+    t.do("%p = getelementptr i64, ptr %d, i64 %i")
+    t.do("store i64 %v, ptr %p, align 8")
+    t.do("%i1 = add i64 %i, 1")
+    t.do("br label %head")
+    t.at("end")
+    check_interrupt(t, bi, "%ctx", store)
+    return define("void @table_fill(ptr %ctx, ptr %d, i64 %v, i64 %n) #0", t, "ret void")
+
 
 _INSTANCE_INIT: Final = f"""
 define void @instance_init(ptr %ctx, ptr %funcs, i64 %n, ptr %codes, ptr %types, i64 %first) #0 {{

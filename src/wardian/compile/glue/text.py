@@ -107,15 +107,21 @@ def raise_error(t: Text, bi: str, thread: str) -> None:
 
 
 def check_interrupt(t: Text, bi: str, context: str, store: str) -> None:
-    """Trap if the store was told to stop; outside the GIL."""
-    p = t.new(f"getelementptr i8, ptr {store}, i64 {STORE.at['interrupt']}")
-    code = t.new(f"load volatile i64, ptr {p}, align 8")
-    stop, on = t.label(), t.label()
-    t.do(f"br i1 {t.new(f'icmp ne i64 {code}, 0')}, label %{stop}, label %{on}")
-    t.at(stop)
-    t.c(bi, "trap", f"ptr {context}", f"i32 {t.new(f'trunc i64 {code} to i32')}")
-    t.do("unreachable")
+    """Trap if the store was told to stop, and let Python handle a signal that came meanwhile; outside the GIL."""
+    code = _look(t, store, STORE.at["interrupt"])
+    flag = _look(t, t.word(store, STORE.at["thread"]), THREAD.at["signalled"])
+    look, on = t.label(), t.label()
+    either = t.new(f"or i64 {code}, {flag}")
+    t.do(f"br i1 {t.new(f'icmp ne i64 {either}, 0')}, label %{look}, label %{on}")
+    t.at(look)
+    t.c(bi, "stopped", f"ptr {context}")
+    t.do(f"br label %{on}")
     t.at(on)
+
+
+def _look(t: Text, base: str, offset: int) -> str:
+    p = t.new(f"getelementptr i8, ptr {base}, i64 {offset}")
+    return t.new(f"load volatile i64, ptr {p}, align 8")
 
 
 def define(head: str, t: Text, last: str) -> str:
