@@ -6,6 +6,7 @@ before it grant. Exit codes: the guest's own; 134 for a trap, a timeout included
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from types import SimpleNamespace
@@ -227,6 +228,7 @@ def main(argv: list[str]) -> int:
     else:
         arguments = _arguments(module, path, options.invoke, words)
     sys.stdout.flush()
+    gc.enable()
     result = run(
         module,
         arguments,

@@ -22,7 +22,8 @@ def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
 
 
 def _rights(row: Function) -> str:
-    names = [f"`{Rights(rights).name}`" for rights in (row.rights, row.target) if rights]
+    known = {value: name for name, value in vars(Rights).items() if isinstance(value, int)}
+    names = [f"`{known[rights]}`" for rights in (row.rights, row.target) if rights]
     return ", ".join(names)
 
 

@@ -96,38 +96,40 @@ class EventType(IntEnum):
     FD_WRITE = 2
 
 
-class Rights(IntFlag):
-    NONE = 0
-    FD_DATASYNC = 1 << 0
-    FD_READ = 1 << 1
-    FD_SEEK = 1 << 2
-    FD_FDSTAT_SET_FLAGS = 1 << 3
-    FD_SYNC = 1 << 4
-    FD_TELL = 1 << 5
-    FD_WRITE = 1 << 6
-    FD_ADVISE = 1 << 7
-    FD_ALLOCATE = 1 << 8
-    PATH_CREATE_DIRECTORY = 1 << 9
-    PATH_CREATE_FILE = 1 << 10
-    PATH_LINK_SOURCE = 1 << 11
-    PATH_LINK_TARGET = 1 << 12
-    PATH_OPEN = 1 << 13
-    FD_READDIR = 1 << 14
-    PATH_READLINK = 1 << 15
-    PATH_RENAME_SOURCE = 1 << 16
-    PATH_RENAME_TARGET = 1 << 17
-    PATH_FILESTAT_GET = 1 << 18
-    PATH_FILESTAT_SET_SIZE = 1 << 19
-    PATH_FILESTAT_SET_TIMES = 1 << 20
-    FD_FILESTAT_GET = 1 << 21
-    FD_FILESTAT_SET_SIZE = 1 << 22
-    FD_FILESTAT_SET_TIMES = 1 << 23
-    PATH_SYMLINK = 1 << 24
-    PATH_REMOVE_DIRECTORY = 1 << 25
-    PATH_UNLINK_FILE = 1 << 26
-    POLL_FD_READWRITE = 1 << 27
-    SOCK_SHUTDOWN = 1 << 28
-    SOCK_ACCEPT = 1 << 29
+class Rights:
+    """Plain integers, as descriptors keep their rights in one."""
+
+    NONE: Final = 0
+    FD_DATASYNC: Final = 1 << 0
+    FD_READ: Final = 1 << 1
+    FD_SEEK: Final = 1 << 2
+    FD_FDSTAT_SET_FLAGS: Final = 1 << 3
+    FD_SYNC: Final = 1 << 4
+    FD_TELL: Final = 1 << 5
+    FD_WRITE: Final = 1 << 6
+    FD_ADVISE: Final = 1 << 7
+    FD_ALLOCATE: Final = 1 << 8
+    PATH_CREATE_DIRECTORY: Final = 1 << 9
+    PATH_CREATE_FILE: Final = 1 << 10
+    PATH_LINK_SOURCE: Final = 1 << 11
+    PATH_LINK_TARGET: Final = 1 << 12
+    PATH_OPEN: Final = 1 << 13
+    FD_READDIR: Final = 1 << 14
+    PATH_READLINK: Final = 1 << 15
+    PATH_RENAME_SOURCE: Final = 1 << 16
+    PATH_RENAME_TARGET: Final = 1 << 17
+    PATH_FILESTAT_GET: Final = 1 << 18
+    PATH_FILESTAT_SET_SIZE: Final = 1 << 19
+    PATH_FILESTAT_SET_TIMES: Final = 1 << 20
+    FD_FILESTAT_GET: Final = 1 << 21
+    FD_FILESTAT_SET_SIZE: Final = 1 << 22
+    FD_FILESTAT_SET_TIMES: Final = 1 << 23
+    PATH_SYMLINK: Final = 1 << 24
+    PATH_REMOVE_DIRECTORY: Final = 1 << 25
+    PATH_UNLINK_FILE: Final = 1 << 26
+    POLL_FD_READWRITE: Final = 1 << 27
+    SOCK_SHUTDOWN: Final = 1 << 28
+    SOCK_ACCEPT: Final = 1 << 29
 
 
 DIRECTORY_RIGHTS: Final = (
