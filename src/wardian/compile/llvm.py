@@ -40,8 +40,12 @@ class Backend:
         self._lock = threading.Lock()
 
     def preamble(self) -> str:
-        """Target lines, attribute group #0 of guest functions, and the stack pointer's name (metadata !7)."""
-        attributes = f'nounwind "frame-pointer"="all" "no-builtins" "target-cpu"="{self.cpu}"'
+        """Target lines, attribute group #0 of guest functions, and the stack pointer's name (metadata !7).
+
+        LLVM may not turn a call into a jump on its own (``musttail`` still is one): endless recursion has to exhaust
+        the stack rather than loop for ever, and a backtrace shows every caller.
+        """
+        attributes = f'nounwind "frame-pointer"="all" "disable-tail-calls"="true" "no-builtins" "target-cpu"="{self.cpu}"'
         return (
             f'target triple = "{self.triple}"\nattributes #0 = {{ {attributes} }}\n!7 = !{{!"{REGISTER[self.arch]}"}}\n'
         )
