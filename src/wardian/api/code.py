@@ -53,6 +53,7 @@ class ModuleCode:
         engine.check_layout(self.layout)
         self.options = self._options(exceptions)
         self._with_exceptions: ModuleCode | None = self if exceptions else None
+        self._before: ModuleCode | None = None
         count = len(module.funcs)
         self.codes = Block(8 * count)
         self.codes.words[:count] = memoryview(array("Q", engine.stubs(count)))
@@ -90,6 +91,8 @@ class ModuleCode:
         with self._lock:
             if self._with_exceptions is None:
                 self._with_exceptions = ModuleCode(self.engine, self.ctx, self.name, exceptions=True)
+                # Instances that go over to it have contexts that go on pointing into the tables of this one.
+                self._with_exceptions._before = self
             return self._with_exceptions
 
     # -- code ----------------------------------------------------------------------------------------------------------
