@@ -45,7 +45,8 @@ class Backend:
         LLVM may not turn a call into a jump on its own (``musttail`` still is one): endless recursion has to exhaust
         the stack rather than loop for ever, and a backtrace shows every caller.
         """
-        attributes = f'nounwind "frame-pointer"="all" "disable-tail-calls"="true" "no-builtins" "target-cpu"="{self.cpu}"'
+        attributes = 'nounwind "frame-pointer"="all" "disable-tail-calls"="true" "no-builtins"'
+        attributes += f' "target-cpu"="{self.cpu}"'
         return (
             f'target triple = "{self.triple}"\nattributes #0 = {{ {attributes} }}\n!7 = !{{!"{REGISTER[self.arch]}"}}\n'
         )
