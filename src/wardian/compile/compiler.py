@@ -136,18 +136,23 @@ class Compiler:
 
         Raises :class:`InvalidError`, :class:`MalformedError`, :class:`FeatureDisabled`, :class:`LimitExceeded`.
         """
+        from wardian.compile.frames import fits, with_frame
         from wardian.compile.function import ModuleFacts
         from wardian.compile.link import flatten
-        from wardian.compile.lowering import module_text
+        from wardian.compile.lowering import function_text
 
         backend = self.backend()
         facts = ModuleFacts(ctx.module, options)
         out = []
         for index in indices:
-            text = module_text(facts, ctx, [index], ctx.limits, backend.preamble())
-            image = flatten(backend.object(text, options.opt))
-            assert not image.data, "guest code has no data"
-            out.append((index, image.code, image.offset(function_symbol(index))))
+            for split in (False, True):
+                text = function_text(facts, ctx, index, backend.preamble(), split)
+                image = flatten(backend.object(text, options.opt))
+                assert not image.data, "guest code has no data"
+                if fits(image, function_symbol(index)):
+                    break
+            code = with_frame(image, function_symbol(index))
+            out.append((index, code, image.offset(function_symbol(index))))
         return out
 
 

@@ -209,12 +209,14 @@ class Emitter:
 
     def call(self, result: str, function: Value, args: list[Value], how: str = "") -> Value:
         """Call through a pointer. ``how`` is the calling convention with a blank, such as ``"tailcc "``."""
+        # A guest's own frame stays where a backtrace finds it, also when nothing follows the call.
+        kind = f"notail call {how}" if how else "call "
         text = ", ".join([f"{t} {v}" for v, t in args])
         if result == "void":
-            self.lines.append(f" call {how}void {function[0]}({text})")
+            self.lines.append(f" {kind}void {function[0]}({text})")
             return "", "void"
         n = self.name()
-        self.lines.append(f" {n} = call {how}{result} {function[0]}({text})")
+        self.lines.append(f" {n} = {kind}{result} {function[0]}({text})")
         return n, result
 
     def tail_call(self, result: str, function: Value, args: list[Value]) -> None:

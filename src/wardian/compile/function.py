@@ -27,12 +27,12 @@ from wardian.vm.traps import TrapCode
 CTX: Final = ("%ctx", "ptr")
 RET: Final = ("%ret", "ptr")
 
-SMALL_FRAME: Final = 8192
+SMALL_FRAME: Final = 16 << 10
 """Bytes of native frame a leaf may use, or a prologue may touch, without looking at the stack limit first; well below
 the headroom that :mod:`wardian.runtime` keeps."""
 
-BYTES_PER_INSTRUCTION: Final = 16
-"""Upper estimate of spill space per instruction, for choosing who checks the stack limit before the frame exists."""
+SLOT_SIZE: Final = 16
+"""Upper bound of the stack one value takes."""
 
 
 @final
@@ -94,6 +94,7 @@ class Lowering:
         "_bases",
         "_builtins",
         "_handlers",
+        "_most_args",
         "_propagates",
         "_ret_buffer",
         "_ret_slots",
@@ -128,6 +129,7 @@ class Lowering:
         self._builtins: Value | None = None
         self._ret_buffer: Value | None = None
         self._ret_slots = 0
+        self._most_args = 0
         self._traps: dict[int, str] = {}
         self.locals: list[Value] = []
         self.local_types: list[str] = []
@@ -274,6 +276,7 @@ class Lowering:
         if many:
             args.append(RET if tail else self._result_buffer(len(type.results)))
         args += self.pop_n(len(type.params))
+        self._most_args = max(self._most_args, len(args))
         result = abi.result_type(type.results, self.facts.types)
         if tail:
             self.b.tail_call(result, code, args)
@@ -378,8 +381,16 @@ class Lowering:
 
     # -- the finished text -------------------------------------------------------------------------------------------
 
-    def text(self) -> str:
-        """The function (two, when the frame may be large), without declarations, which are ``b.declared``."""
+    def frame_estimate(self) -> int:
+        """More bytes of stack than the function's frame can need, as long as LLVM keeps no value twice."""
+        return SLOT_SIZE * (self.b.names + len(self.locals) + self._ret_slots + self._most_args)
+
+    def text(self, split: bool) -> str:
+        """The function, without declarations, which are ``b.declared``.
+
+        ``split``: in two, a body and an entrance that looks whether the stack has room for the body's frame; the size
+        is the constant ``FUNCTION.frame``, to be corrected when it is known.
+        """
         b = self.b
         for code, label in self._traps.items():
             b.start(label)
@@ -389,31 +400,34 @@ class Lowering:
             b.start("propagate")
             kind = abi.result_type(self.type.results, self.facts.types)
             b.ret(None if kind == "void" else ("zeroinitializer", kind))
-        frame = BYTES_PER_INSTRUCTION * (self.count + len(self.locals) + self._ret_slots)
-        large = frame > SMALL_FRAME
         result = abi.result_type(self.type.results, self.facts.types)
         many = len(self.type.results) > abi.MAX_REGISTER_RESULTS
         params = ["ptr %ctx"] + ["ptr %ret"] * many
         params += [f"{self.facts.llvm(t)} %p{i}" for i, t in enumerate(self.type.params)]
         name = abi.function_symbol(self.index)
-        out = [f"define tailcc {result} @{name}{'.body' if large else ''}({', '.join(params)}) #0 {{", "entry:"]
+        out = [f"define tailcc {result} @{name}{'.body' if split else ''}({', '.join(params)}) #0 {{", "entry:"]
         if self._ret_buffer is not None:
             out.append(f" %results = alloca i8, i32 {abi.RESULT_SLOT * self._ret_slots}, align 16")
         out += b.entry
-        if self.calls and not large:
-            out += stack_check(0)
+        if self.calls and not split:
+            out += stack_check("")
         out.append(" br label %start")
         out += b.lines
         out.append("}")
-        if large:
-            out += [f"define tailcc {result} @{name}({', '.join(params)}) #0 {{", "entry:", *stack_check(frame)]
+        if split:
+            size = f"@{name}.frame"
+            out.append(f"{size} = hidden constant i64 {self.frame_estimate()}, align 8")
+            out += [f"define tailcc {result} @{name}({', '.join(params)}) #0 {{", "entry:", *stack_check(size)]
             call = f"musttail call tailcc {result} @{name}.body({', '.join(params)})"
             out += [f" {call}\n ret void" if result == "void" else f" %r = {call}\n ret {result} %r", "}"]
         return "\n".join(out)
 
 
-def stack_check(room: int) -> list[str]:
-    """Compare the stack pointer, less ``room``, with the store's limit; trap below it. Ends in a fresh block."""
+def stack_check(room: str) -> list[str]:
+    """Compare the stack pointer with the store's limit and trap below it. Ends in a fresh block.
+
+    ``room`` names a constant to be taken off the stack pointer before, if any.
+    """
     lines = [
         f" %sc.s = load ptr, ptr %ctx, align 8{CONSTANT}",
         f" %sc.p = getelementptr i8, ptr %sc.s, i64 {STORE.at['stack_limit']}",
@@ -422,7 +436,9 @@ def stack_check(room: int) -> list[str]:
     ]
     sp = "%sc.sp"
     if room:
-        lines.append(f" %sc.a = call i64 @llvm.usub.sat.i64(i64 %sc.sp, i64 {room})")
+        # Volatile: the constant is corrected after compilation, so its present value must not be folded in.
+        lines.append(f" %sc.f = load volatile i64, ptr {room}, align 8")
+        lines.append(" %sc.a = call i64 @llvm.usub.sat.i64(i64 %sc.sp, i64 %sc.f)")
         sp = "%sc.a"
     return [
         *lines,

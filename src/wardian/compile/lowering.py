@@ -7,15 +7,13 @@ validator. Every family of the instruction table has one lowering, or its rows a
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from wardian.binary.body import locals_of
 from wardian.compile import control, exceptions, memory, numeric, simd_float, simd_integer, simd_lanes, simd_memory
 from wardian.compile.emit import METADATA
-from wardian.compile.function import STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
+from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
 from wardian.errors import FeatureDisabled
-from wardian.limits import Limits
 from wardian.syntax.instructions import ROWS, Row
 from wardian.valid.context import ModuleContext
 from wardian.valid.driver import validate_body
@@ -55,21 +53,15 @@ def _refuse(row: Row) -> Handler:
     return refuse
 
 
-def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, limits: Limits) -> tuple[str, set[str]]:
-    """LLVM text of defined function ``index`` and its declarations; validates it on the way."""
+def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: str, split: bool = False) -> str:
+    """An LLVM module with defined function ``index``; validates it on the way.
+
+    ``preamble`` holds target lines and attribute group #0. ``split``: see :meth:`Lowering.text`, which is done in any
+    case for a function whose frame may be large.
+    """
     start, end = facts.module.bodies[index]
-    runs, _ = locals_of(facts.module.source, start, end, limits)
+    runs, _ = locals_of(facts.module.source, start, end, ctx.limits)
     lo = Lowering(facts, index, runs, handlers())
     validate_body(ctx, index, lo)
-    return lo.text(), lo.b.declared
-
-
-def module_text(facts: ModuleFacts, ctx: ModuleContext, indices: Sequence[int], limits: Limits, preamble: str) -> str:
-    """One LLVM module with the functions ``indices``; ``preamble`` holds target lines and attribute group #0."""
-    declared = set(STACK_DECLARATIONS)
-    parts = []
-    for index in indices:
-        text, needs = function_text(facts, ctx, index, limits)
-        parts.append(text)
-        declared |= needs
-    return "\n".join([preamble, *sorted(declared), *parts, METADATA])
+    text = lo.text(split or lo.frame_estimate() > SMALL_FRAME)
+    return "\n".join([preamble, *sorted(lo.b.declared.union(STACK_DECLARATIONS)), text, METADATA])
