@@ -91,6 +91,7 @@ class Lowering:
     """Builds the text of one function. Give instructions through :meth:`step`; then :meth:`text` is the function."""
 
     __slots__ = (
+        "_attributes",
         "_bases",
         "_builtins",
         "_handlers",
@@ -124,6 +125,7 @@ class Lowering:
         self.calls = False
         self.tries: list[Frame] = []
         self._propagates = False
+        self._attributes = "#0"
         self._handlers = handlers
         self._bases: dict[int, Value] = {}
         self._builtins: Value | None = None
@@ -279,7 +281,9 @@ class Lowering:
         self._most_args = max(self._most_args, len(args))
         result = abi.result_type(type.results, self.facts.types)
         if tail:
-            self.b.tail_call(result, code, args)
+            on_stack = abi.on_stack(self.type) or abi.on_stack(type)
+            self._attributes = "#1" if on_stack else self._attributes
+            self.b.tail_call(result, code, args, on_stack)
             return
         value = self.b.call(result, code, args, "tailcc ")
         if self.facts.options.exceptions:
@@ -405,7 +409,8 @@ class Lowering:
         params = ["ptr %ctx"] + ["ptr %ret"] * many
         params += [f"{self.facts.llvm(t)} %p{i}" for i, t in enumerate(self.type.params)]
         name = abi.function_symbol(self.index)
-        out = [f"define tailcc {result} @{name}{'.body' if split else ''}({', '.join(params)}) #0 {{", "entry:"]
+        body = f"{name}.body" if split else name
+        out = [f"define tailcc {result} @{body}({', '.join(params)}) {self._attributes} {{", "entry:"]
         if self._ret_buffer is not None:
             out.append(f" %results = alloca i8, i32 {abi.RESULT_SLOT * self._ret_slots}, align 16")
         out += b.entry

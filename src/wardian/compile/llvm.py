@@ -40,15 +40,17 @@ class Backend:
         self._lock = threading.Lock()
 
     def preamble(self) -> str:
-        """Target lines, attribute group #0 of guest functions, and the stack pointer's name (metadata !7).
+        """Target lines, attribute groups #0 and #1 of guest functions, and the stack pointer's name (metadata !7).
 
-        LLVM may not turn a call into a jump on its own (``musttail`` still is one): endless recursion has to exhaust
-        the stack rather than loop for ever, and a backtrace shows every caller.
+        Under #0 LLVM may not turn a call into a jump on its own (``musttail`` still is one): endless recursion has to
+        exhaust the stack rather than loop for ever, and a backtrace shows every caller. #1 is for functions with
+        ``tail`` calls that are to be jumps; their ordinary calls are marked.
         """
-        attributes = 'nounwind "frame-pointer"="all" "disable-tail-calls"="true" "no-builtins"'
-        attributes += f' "target-cpu"="{self.cpu}"'
+        attributes = f'nounwind "frame-pointer"="all" "no-builtins" "target-cpu"="{self.cpu}"'
         return (
-            f'target triple = "{self.triple}"\nattributes #0 = {{ {attributes} }}\n!7 = !{{!"{REGISTER[self.arch]}"}}\n'
+            f'target triple = "{self.triple}"\n'
+            f'attributes #0 = {{ {attributes} "disable-tail-calls"="true" }}\nattributes #1 = {{ {attributes} }}\n'
+            f'!7 = !{{!"{REGISTER[self.arch]}"}}\n'
         )
 
     def _machine(self, opt: str) -> llvm.TargetMachine:

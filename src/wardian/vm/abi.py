@@ -42,6 +42,18 @@ def result_type(results: tuple[ValType, ...], types: list[SubType]) -> str:
     return names[0] if len(names) == 1 else "{ " + ", ".join(names) + " }"
 
 
+_WORD_REGISTERS: Final = 6
+_FLOAT_REGISTERS: Final = 8
+"""Registers for parameters: x86-64's, which has the fewest."""
+
+
+def on_stack(type: FuncType) -> bool:
+    """May a parameter of such a function travel on the stack? A vector takes one register, as a float does."""
+    floats = sum(t is F32 or t is F64 or t is V128 for t in type.params)
+    words = 1 + (len(type.results) > MAX_REGISTER_RESULTS) + len(type.params) - floats
+    return words > _WORD_REGISTERS or floats > _FLOAT_REGISTERS
+
+
 def signature_code(type: FuncType, types: list[SubType]) -> str:
     """A short name for how values of ``type`` travel: equal codes share glue. ``i l f d v r(func) e(other ref)``."""
 
