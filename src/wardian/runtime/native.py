@@ -64,7 +64,7 @@ class Native:
 
     def __init__(self) -> None:
         self.libc = Libc()
-        self._lock = threading.Lock()
+        self._functions: dict[int, Any] = {}
 
     # -- address space -------------------------------------------------------------------------------------------------
 
@@ -127,8 +127,11 @@ class Native:
 
     def call(self, address: int, *args: int) -> None:
         """Call generated glue of type ``void (words...)`` with the GIL held."""
-        # SAFETY: ``address`` is a core image function with exactly these parameters.
-        ctypes.PYFUNCTYPE(None, *[_WORD] * len(args))(address)(*args)
+        function = self._functions.get(address)
+        if function is None:
+            # SAFETY: ``address`` is a core image function with exactly these parameters, always as many.
+            function = self._functions[address] = ctypes.PYFUNCTYPE(None, *[_WORD] * len(args))(address)
+        function(*args)
 
     # -- threads -------------------------------------------------------------------------------------------------------
 

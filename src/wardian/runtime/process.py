@@ -12,6 +12,7 @@ import itertools
 import os
 import signal
 import threading
+from _signal import getsignal
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
@@ -85,6 +86,7 @@ class Process:
         self.types: Any = None
         """The hand-made Python types (:class:`wardian.runtime.function.NativeTypes`), from :meth:`start` on."""
         self.stop_signal = signal.SIGRTMAX - 3
+        self._python_signals = [int(n) for n in signal.valid_signals() - _NOT_PYTHONS if n != self.stop_signal]
         self._objects: dict[str, Callable[..., object]] = {}
         self._arenas = Block(8 + 16 * MAX_ARENAS)
         self._free: list[int] = []
@@ -180,8 +182,9 @@ class Process:
         if threading.current_thread() is not threading.main_thread():
             return
         ours = self.core["python_signal"]
-        for number in signal.valid_signals() - _NOT_PYTHONS - {self.stop_signal}:
-            if callable(signal.getsignal(number)) and self.native.handler(number) != ours:
+        for number in self._python_signals:
+            # FAST: the plain function under signal.getsignal, which makes an enumeration's member of each answer.
+            if callable(getsignal(number)) and self.native.handler(number) != ours:
                 self._install(self.core, number, "python_signal")
 
     # -- threads -------------------------------------------------------------------------------------------------------
