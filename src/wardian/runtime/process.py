@@ -12,7 +12,7 @@ import itertools
 import os
 import signal
 import threading
-from _signal import getsignal
+from _signal import getsignal  # type: ignore[import-not-found]  # CPython's own, under signal.getsignal
 from bisect import bisect_right
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
@@ -182,10 +182,10 @@ class Process:
         if threading.current_thread() is not threading.main_thread():
             return
         ours = self.core["python_signal"]
-        for number in self._python_signals:
+        for python_signal in self._python_signals:
             # FAST: the plain function under signal.getsignal, which makes an enumeration's member of each answer.
-            if callable(getsignal(number)) and self.native.handler(number) != ours:
-                self._install(self.core, number, "python_signal")
+            if callable(getsignal(python_signal)) and self.native.handler(python_signal) != ours:
+                self._install(self.core, python_signal, "python_signal")
 
     # -- threads -------------------------------------------------------------------------------------------------------
 

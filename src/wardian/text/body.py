@@ -10,7 +10,7 @@ from typing import Final, TypeAlias, final
 
 from wardian.errors import InvalidError
 from wardian.syntax.instructions import BY_NAME
-from wardian.text.lexer import Annotation, Cursor
+from wardian.text.lexer import HINT_NOTE, LEB_NOTE, Annotation, Cursor
 from wardian.text.operands import PLAIN, READ, WITH_OPERANDS, opcode
 from wardian.text.scope import BodyScope, Scope
 from wardian.text.types import name_note
@@ -36,8 +36,6 @@ _BLOCKS: Final = {
     for name in ("block", "loop", "try_table", "if")
 }
 _HINTED: Final = frozenset({BY_NAME["if"].opcode, BY_NAME["br_if"].opcode})
-_HINT: Final = "metadata.code.branch_hint"
-_LEB: Final = "wardian.leb"
 
 Frame: TypeAlias = "tuple[int, bytes, str | None, int | None]"
 """Kind; the code that is written when it closes, or for a condition the ``if``; its label; its branch hint."""
@@ -144,12 +142,12 @@ class Body:
         cur = self.cur
         hint: int | None = None
         for place in dict.fromkeys((at, start)):
-            note = cur.note_at(place, _HINT)
+            note = cur.note_at(place, HINT_NOTE)
             if note is not None:
                 hint = self._hint(note, code)
-                if cur.note_at(place, _HINT) is not None:
+                if cur.note_at(place, HINT_NOTE) is not None:
                     cur.bad_note(note, "duplicate annotation")
-            note = cur.note_at(place, _LEB)
+            note = cur.note_at(place, LEB_NOTE)
             if note is not None:
                 code = self._widened(note, code)
         return code, hint
@@ -157,7 +155,7 @@ class Body:
     def _hint(self, note: Annotation, code: bytes) -> int:
         if code[0] not in _HINTED:
             line, column, excerpt = self.cur.note_place(note)
-            raise InvalidError(f"@{_HINT} annotation: invalid target", line=line, column=column, excerpt=excerpt)
+            raise InvalidError(f"@{HINT_NOTE} annotation: invalid target", line=line, column=column, excerpt=excerpt)
         content = self.cur.note_bytes(note, 0) if len(note.tokens) == 1 else b""
         if content not in (b"\0", b"\1"):
             self.cur.bad_note(note, 'malformed branch hint: "\\00" or "\\01" expected')

@@ -29,10 +29,10 @@ from wardian.syntax.module import (
 from wardian.syntax.types import FUNCREF, MemoryType, RefType, TableType, TagType, TypeLimits, ValType
 from wardian.text import types
 from wardian.text.body import Body
-from wardian.text.lexer import Annotation, Cursor
+from wardian.text.lexer import RUN_NOTE, Annotation, Cursor
 from wardian.text.scope import Scope, Space, is_index
 
-_SECTION_IDS: Final = MappingProxyType(
+SECTION_IDS: Final = MappingProxyType(
     {
         "type": 1,
         "import": 2,
@@ -210,12 +210,8 @@ class Fields:
         else:
             declared = scope.func_type(type)
             body.inner.locals.count = len(declared.params) if declared is not None else 0
-        declared_locals = types.declared(cur, scope, "local")
-        if declared_locals:
-            self._define(cur, body.inner.locals, declared_locals)
-            scope.limits.check("locals", len(declared_locals))
         header = bytearray()
-        write_locals(header, _runs([type for _, _, type in declared_locals]))
+        write_locals(header, self._locals(cur, body.inner.locals) if cur.at_group("local") else [])
         code = body.expression()
         scope.module.funcs.append(type)
         scope.module.bodies.append(scope.add_code(header + code))
@@ -225,6 +221,23 @@ class Fields:
             scope.labels[index] = body.label_names
         if body.hints:
             scope.hints[index] = [(len(header) + offset, value) for offset, value in body.hints]
+
+    def _locals(self, cur: Cursor, space: Space) -> list[tuple[int, ValType]]:
+        """``(local ...)*`` as runs of one type; neighbours of a type are one run, unless a note says otherwise."""
+        runs: list[tuple[int, ValType]] = []
+        apart = False
+        while cur.at_group("local"):
+            apart = bool(cur.notes) and cur.note_at(cur.i, RUN_NOTE) is not None
+            found = types.declared_group(cur, self.scope, "local")
+            self._define(cur, space, found)
+            for _, _, type in found:
+                if runs and not apart and runs[-1][1] is type:
+                    runs[-1] = (runs[-1][0] + 1, type)
+                else:
+                    runs.append((1, type))
+                apart = False
+        self.scope.limits.check("locals", space.count)
+        return runs
 
     def _define(self, cur: Cursor, space: Space, found: types.Params) -> None:
         for name, at, _ in found:
@@ -419,22 +432,12 @@ def _place(cur: Cursor, note: Annotation) -> int:
     if len(toks) < 3 or toks[2] not in ("before", "after"):
         cur.bad_note(note, "malformed placement: `before` or `after` expected")
     edge = "first" if toks[2] == "before" else "last"
-    if len(toks) < 5 or toks[4] != ")" or (toks[3] not in _SECTION_IDS and toks[3] != edge):
+    if len(toks) < 5 or toks[4] != ")" or (toks[3] not in SECTION_IDS and toks[3] != edge):
         cur.bad_note(note, "malformed section kind")
     if toks[3] == edge:
         return 0 if edge == "first" else LAST
-    section = _SECTION_IDS[toks[3]]
+    section = SECTION_IDS[toks[3]]
     return section if edge == "last" else _ORDER[_ORDER.index(section) - 1]
-
-
-def _runs(found: list[ValType]) -> list[tuple[int, ValType]]:
-    runs: list[tuple[int, ValType]] = []
-    for type in found:
-        if runs and runs[-1][1] is type:
-            runs[-1] = (runs[-1][0] + 1, type)
-        else:
-            runs.append((1, type))
-    return runs
 
 
 def _func_type(cur: Cursor, scope: Scope) -> ExternType:

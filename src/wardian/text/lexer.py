@@ -216,7 +216,15 @@ class Annotation:
         self.used = False
 
 
-_KNOWN_ANNOTATIONS: Final = frozenset({"name", "custom", "metadata.code.branch_hint", "wardian.leb"})
+LEB_NOTE: Final = "wardian.leb"
+"""Before an instruction: how many bytes each of its integers takes, where that is not the least."""
+RUN_NOTE: Final = "wardian.run"
+"""Before a group of locals: they do not share a declaration with the locals before them."""
+DATA_COUNT_NOTE: Final = "wardian.datacount"
+"""A field of a module: there is a data count section, even if no instruction needs one."""
+HINT_NOTE: Final = "metadata.code.branch_hint"
+
+_KNOWN_ANNOTATIONS: Final = frozenset({"name", "custom", HINT_NOTE, LEB_NOTE, RUN_NOTE, DATA_COUNT_NOTE})
 
 
 @final
@@ -303,7 +311,7 @@ class Cursor:
                     self.misplaced(note)
 
     def misplaced(self, note: Annotation) -> Never:
-        if note.name == "metadata.code.branch_hint":
+        if note.name == HINT_NOTE:
             self._fail_raw(note.raw, f"@{note.name} annotation: not in a function, or not before an instruction")
         self._fail_raw(note.raw, f"misplaced @{note.name} annotation")
 

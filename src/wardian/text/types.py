@@ -104,15 +104,22 @@ def results(cur: Cursor, scope: Scope) -> tuple[ValType, ...]:
 def declared(cur: Cursor, scope: Scope, keyword: str, *, named: bool = True) -> Params:
     """``(keyword $x t)`` and ``(keyword t*)``, any number of them: parameters or locals."""
     found: Params = []
-    while cur.enter(keyword):
-        at = cur.i
-        if named and cur.toks[at][:1] == "$":
-            name = cur.identifier()
-            found.append((name, at, val_type(cur, scope)))
-            cur.close()
-        else:
-            found += [(None, at, type) for type in val_types(cur, scope)]
+    while cur.at_group(keyword):
+        found += declared_group(cur, scope, keyword, named=named)
     return found
+
+
+def declared_group(cur: Cursor, scope: Scope, keyword: str, *, named: bool = True) -> Params:
+    """The next of such groups."""
+    cur.expect("(")
+    cur.expect(keyword)
+    at = cur.i
+    if not named or (cur.toks[at][:1] != "$" and not cur.notes.get(at)):
+        return [(None, at, type) for type in val_types(cur, scope)]
+    name = cur.identifier()
+    type = val_type(cur, scope)
+    cur.close()
+    return [(name, at, type)]
 
 
 # -- type uses ---------------------------------------------------------------------------------------------------------
