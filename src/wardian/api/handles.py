@@ -183,9 +183,9 @@ class Table:
         """A table of ``"funcref"`` or ``"externref"`` elements, all null, to be imported by modules."""
         if min < 0 or (max is not None and max < min) or (max is not None and max >= 1 << 32):
             raise ValueError("a table has 0 <= min <= max < 2**32 elements")
-        limits = (engine or default_engine()).config.limits
+        used = engine or default_engine()
         declared = TableType(_ref_type(element), TypeLimits(min, max))
-        self._instance = TableInstance(declared, _no_types(), limits.table_elements)
+        self._instance = TableInstance(used.process, declared, _no_types(), used.config.limits.table_elements)
 
     @property
     def type(self) -> TableType:

@@ -33,7 +33,7 @@ _FRAME: Final[MappingProxyType[str, Callable[[bytes], int]]] = MappingProxyType(
 
 
 def frame_size(code: bytes) -> int | None:
-    """Bytes the function that begins with ``code`` takes off the stack pointer; ``None`` on a machine not known here."""
+    """Bytes the function that begins with ``code`` takes off the stack pointer; ``None``: unknown machine."""
     read = _FRAME.get(platform.machine())
     return read(code) if read else None
 

@@ -139,7 +139,7 @@ def _allocate_tables(instance: Instance, environment: _Environment, limits: Limi
     code = instance.code
     for declared in instance.module.tables:
         init = _word(code, declared.init, environment) if declared.init is not None else 0
-        table = TableInstance(declared.type, code.ctx.types, limits.table_elements, init)
+        table = TableInstance(instance.store.process, declared.type, code.ctx.types, limits.table_elements, init)
         table.keep.append(instance.store)
         _add_table(instance, table)
 

@@ -101,6 +101,11 @@ class Native:
     def release(self, at: int, size: int) -> None:
         self.libc.munmap(at, size)
 
+    def words(self, at: int, count: int) -> memoryview:
+        """``count`` words from ``at`` on, accessible as far as they are committed; they must outlive the view."""
+        # SAFETY: callers pass a reservation they own, and use of it only what they have committed.
+        return memoryview((_WORD * count).from_address(at)).cast("B").cast("Q")
+
     # -- words and bytes -----------------------------------------------------------------------------------------------
 
     def peek(self, at: int) -> int:

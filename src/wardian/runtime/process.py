@@ -64,6 +64,16 @@ class MemorySlot(int):
         process().release_slot(int(self))
 
 
+class Region(int):
+    """Reserved address space of its own; see :class:`MemorySlot` for why it is a number."""
+
+    __slots__ = ()
+    __reduce_ex__ = no_copy
+
+    def __del__(self) -> None:
+        process().release_region(int(self))
+
+
 class CodeRegion(int):
     """Mapped guest code; see :class:`MemorySlot` for why it is a number."""
 
@@ -92,6 +102,7 @@ class Process:
         self._free: list[int] = []
         self._slots: dict[int, tuple[int, int]] = {}
         self._fresh: tuple[int, int] = (0, 0)
+        self._regions: dict[int, int] = {}
         self._live = 0
         self._collect_at = 256
         self._code = 0
@@ -261,6 +272,19 @@ class Process:
         with self.lock:
             self._live -= 1
             self._free.extend(range(at, at + reserved, MEMORY_SLOT))
+
+    def new_region(self, size: int) -> Region:
+        """``size`` inaccessible bytes at an address of their own. Raises :class:`LimitExceeded`."""
+        size = page_up(size)
+        at = self.native.reserve(size)
+        if at is None:
+            raise LimitExceeded("address_space", f"no address space is left for {size} bytes")
+        self._regions[at] = size
+        return Region(at)
+
+    def release_region(self, at: int) -> None:
+        """Called by :class:`Region` when nothing refers to it any more."""
+        self.native.release(at, self._regions.pop(at))
 
     # -- code ----------------------------------------------------------------------------------------------------------
 

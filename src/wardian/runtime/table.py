@@ -1,16 +1,25 @@
-"""Spec "Table Instances": references as raw words where machine code indexes them."""
+"""Spec "Table Instances": references as raw words where machine code indexes them.
+
+Invariant: the elements never move, so machine code that has loaded the base, or is interrupted in the middle of an
+access, never looks at freed memory, whatever another thread or a signal handler does to the table meanwhile.
+"""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import final
+from typing import Final, final
 
 from wardian.errors import LimitExceeded
-from wardian.runtime.native import Block
+from wardian.runtime.native import Block, page_up
+from wardian.runtime.process import Process
 from wardian.syntax.types import TableType, TypeLimits
 from wardian.valid.types import TypeContext
 from wardian.vm.layout import TABLE
+
+_WORD: Final = 8
+_IN_PLACE: Final = 64 << 10
+"""Bytes up to which a table gets all it may ever need at once."""
 
 
 @final
@@ -20,10 +29,21 @@ class TableInstance:
     ``keep`` holds the stores (or whatever else) its references live in, for a table made outside of any instance.
     """
 
-    __slots__ = ("__weakref__", "_storage", "block", "declared", "keep", "limit", "types")
+    __slots__ = (
+        "__weakref__",
+        "_committed",
+        "_process",
+        "_storage",
+        "_words",
+        "block",
+        "declared",
+        "keep",
+        "limit",
+        "types",
+    )
 
-    def __init__(self, declared: TableType, types: TypeContext, limit: int, init: int = 0) -> None:
-        """Raises :class:`LimitExceeded` if its least size is above ``limit`` elements."""
+    def __init__(self, process: Process, declared: TableType, types: TypeContext, limit: int, init: int = 0) -> None:
+        """Raises :class:`LimitExceeded` if its least size is above ``limit`` elements, or there is no room."""
         self.declared = declared
         self.types = types
         most = declared.limits.max
@@ -33,18 +53,26 @@ class TableInstance:
         size = declared.limits.min
         if size > limit:
             raise LimitExceeded("table_elements", f"a table of {size} elements is more than the limit of {limit}")
-        self._storage = Block(0)
-        self._allocate(size)
-        if init:
-            self.write(0, [init] * size)
+        self._process = process
+        self._reserve()
+        if self.grow(size, init) < 0:
+            raise LimitExceeded("table_elements", f"the system has no room for a table of {size} elements")
 
-    def _allocate(self, size: int) -> None:
-        storage = Block(8 * max(size, 1))
-        old = len(self)
-        storage.words[:old] = self._storage.words[:old]
-        self._storage = storage
-        self.block[TABLE.at["base"]] = storage.address
-        self.block[TABLE.at["length"]] = size
+    def _reserve(self) -> None:
+        room = _WORD * self.limit
+        if room <= _IN_PLACE:
+            held = Block(room)
+            self._storage: object = held
+            self._words = held.words
+            self._committed = room
+            base = held.address
+        else:
+            region = self._process.new_region(room)
+            self._storage = region
+            self._words = self._process.native.words(region, self.limit)
+            self._committed = 0
+            base = int(region)
+        self.block[TABLE.at["base"]] = base
 
     def __len__(self) -> int:
         return self.block[TABLE.at["length"]]
@@ -56,30 +84,31 @@ class TableInstance:
         return TableType(self.declared.element, TypeLimits(len(self), limits.max, limits.is64))
 
     def word(self, index: int) -> int:
-        return self._storage.words[index]
+        return self._words[index]
 
     def write(self, at: int, words: Sequence[int]) -> None:
         """Store raw words; the caller has checked the range."""
-        self._storage.words[at : at + len(words)] = memoryview(array("Q", words))
+        self._words[at : at + len(words)] = memoryview(array("Q", words))
 
     def grow(self, delta: int, word: int) -> int:
         """Grow by ``delta`` elements of ``word``; the old size, or -1 (spec: ``table.grow``)."""
         old = len(self)
-        if old + delta > self.limit:
+        new = old + delta
+        if new > self.limit or not self._commit(_WORD * new):
             return -1
-        try:
-            if old + delta > len(self._storage.words):
-                # Room for as many again, so that growing one by one is linear.
-                wanted = min(self.limit, max(old + delta, 2 * old))
-                self._allocate_room(wanted)
-        except MemoryError:
-            return -1
-        self.block[TABLE.at["length"]] = old + delta
-        if delta:
-            self._storage.words[old : old + delta] = memoryview(array("Q", [word]) * delta)
+        if delta and word:
+            self._words[old:new] = memoryview(array("Q", [word]) * delta)
+        self.block[TABLE.at["length"]] = new
         return old
 
-    def _allocate_room(self, room: int) -> None:
-        old = len(self)
-        self._allocate(room)
-        self.block[TABLE.at["length"]] = old
+    def _commit(self, size: int) -> bool:
+        """Make the first ``size`` bytes accessible."""
+        if size <= self._committed:
+            return True
+        # Room for as much again, so that growing one by one is linear.
+        wanted = page_up(min(_WORD * self.limit, max(size, 2 * self._committed)))
+        base = self.block[TABLE.at["base"]]
+        if not self._process.native.commit(base + self._committed, wanted - self._committed):
+            return False
+        self._committed = wanted
+        return True
