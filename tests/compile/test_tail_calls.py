@@ -1,0 +1,122 @@
+"""Tail calls between functions of every arity: parameters arrive, whether in registers or on the stack, and the stack
+does not grow."""
+
+from __future__ import annotations
+
+import random
+from typing import Any, Final
+
+import pytest
+
+import wardian
+from tests.support import Mode, assemble, mode_params
+
+COUNT: Final = 12
+"""Functions of a ring; the k-th calls the next one."""
+TYPES: Final = ("i32", "i64", "f32", "f64", "v128")
+DEEP: Final = 400_000
+"""Calls that no stack of the usual size holds, were they not tail calls."""
+
+
+def _convert(source: str, target: str) -> str:
+    """From one type to another, by way of i32; every value here is a small integer."""
+    to_i32 = {
+        "i32": "",
+        "i64": "i32.wrap_i64",
+        "f32": "i32.trunc_f32_s",
+        "f64": "i32.trunc_f64_s",
+        "v128": "i32x4.extract_lane 3",
+    }
+    from_i32 = {
+        "i32": "",
+        "i64": "i64.extend_i32_s",
+        "f32": "f32.convert_i32_s",
+        "f64": "f64.convert_i32_s",
+        "v128": "i32x4.splat",
+    }
+    return f"{to_i32[source]} {from_i32[target]}"
+
+
+def _ring(rng: random.Random, results: int, how: str) -> tuple[str, list[list[str]], list[list[int]]]:
+    """Module text, the functions' parameter types (but for the counter), and where each call's arguments come from."""
+    signatures = [[rng.choice(TYPES) for _ in range(rng.choice((0, 1, 5, 6, 7, 9, 12, 17, 30)))] for _ in range(COUNT)]
+    signatures[0] = ["i64"] * 3 + ["v128"] * 10 + ["f64"]
+    sources = []
+    parts = [f"(table {COUNT} funcref) (elem (i32.const 0) func {' '.join(f'$f{k}' for k in range(COUNT))})"]
+    outcome = " ".join(["i64"] * results)
+    for k, params in enumerate(signatures):
+        following = signatures[(k + 1) % COUNT]
+        taken = [rng.randrange(len(params)) if params else -1 for _ in following]
+        sources.append(taken)
+        args = " ".join(
+            f"local.get {s + 1} {_convert(params[s], t)}" if s >= 0 else f"i32.const {i + 1} {_convert('i32', t)}"
+            for i, (s, t) in enumerate(zip(taken, following, strict=True))
+        )
+        first = f"local.get {len(params)} {_convert(params[-1], 'i64')}" if params else "i64.const -7"
+        done = " ".join([first] + [f"i64.const {i}" for i in range(1, results)])
+        target = {
+            "direct": f"return_call $f{(k + 1) % COUNT}",
+            "indirect": f"i32.const {(k + 1) % COUNT} return_call_indirect (type $t{(k + 1) % COUNT})",
+        }[how]
+        parts.append(f"(type $t{k} (func (param i32 {' '.join(params)}) (result {outcome})))")
+        parts.append(
+            f'(func $f{k} (export "f{k}") (type $t{k}) local.get 0 i32.eqz if (result {outcome}) {done} '
+            f"else local.get 0 i32.const 1 i32.sub {args} {target} end)"
+        )
+    return f"(module {' '.join(parts)})", signatures, sources
+
+
+def _follow(signatures: list[list[str]], sources: list[list[int]], start: int, values: list[int], calls: int) -> int:
+    """What the ring's first result must be."""
+    k = start
+    for _ in range(calls):
+        values = [values[s] if s >= 0 else i + 1 for i, s in enumerate(sources[k])]
+        k = (k + 1) % COUNT
+    return values[-1] if signatures[k] else -7
+
+
+def _given(value: int, type: str) -> Any:
+    return (
+        value * 0x00000001_00000001_00000001_00000001 if type == "v128" else float(value) if type[0] == "f" else value
+    )
+
+
+@pytest.mark.parametrize("mode", mode_params())
+@pytest.mark.parametrize("how", ["direct", "indirect"])
+@pytest.mark.parametrize("results", [0, 1, 2, 5])
+def test_rings(results: int, how: str, mode: Mode) -> None:
+    rng = random.Random(results)
+    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    text, signatures, sources = _ring(rng, max(results, 1), how)
+    if not results:
+        text = (
+            text.replace(" (result i64))", ")")
+            .replace("if (result i64)", "if")
+            .replace(" else local.get 0", " drop else local.get 0")
+        )
+    exports = wardian.Module(assemble(text), engine).instantiate().exports
+    for start in range(COUNT):
+        for calls in (0, 1, 2, COUNT, COUNT + 3, DEEP if start == 0 else 50):
+            values = [rng.randrange(1, 1000) for _ in signatures[start]]
+            got = exports[f"f{start}"](calls, *map(_given, values, signatures[start]))
+            if not results:
+                assert got is None
+                continue
+            wanted = _follow(signatures, sources, start, values, calls)
+            assert got == (wanted if results == 1 else (wanted, *range(1, results)))
+
+
+@pytest.mark.parametrize("mode", mode_params())
+def test_ordinary_calls_beside_tail_calls_stay(mode: Mode) -> None:
+    """Endless recursion in tail position, but not by a tail call, exhausts the stack."""
+    many = " ".join(["i64"] * 9)
+    gets = " ".join(f"local.get {i}" for i in range(9))
+    text = f"""(module
+      (func $f (export "f") (param {many}) (result i64)
+        local.get 0 i64.eqz if (result i64) {gets} return_call $g else {gets} call $f end)
+      (func $g (param {many}) (result i64) local.get 8))"""
+    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    f = wardian.Module(assemble(text), engine).instantiate().exports["f"]
+    assert f(0, 1, 2, 3, 4, 5, 6, 7, 8) == 8
+    with pytest.raises(wardian.Trap, match="call stack exhausted"):
+        f(1, 1, 2, 3, 4, 5, 6, 7, 8)
