@@ -95,7 +95,9 @@ def main(argv: list[str]) -> int:
 
 
 def _totals(files: int, held: Counter[str], lost: Counter[str], seconds: float) -> None:
-    print(f"{plural(files, 'file')}, {held.total():,} of {held.total() + lost.total():,} commands hold, {seconds:.1f} s")
+    print(
+        f"{plural(files, 'file')}, {held.total():,} of {held.total() + lost.total():,} commands hold, {seconds:.1f} s"
+    )
     for kind in sorted(held.keys() | lost.keys()):
         missing = f", {lost[kind]:,} fail" if lost[kind] else ""
         print(f"  {kind:<22}{held[kind]:>8,}{missing}")
