@@ -148,8 +148,14 @@ _FLOAT_UN: Final = MappingProxyType(
 )
 
 
+def _is_literal(x: Value) -> bool:
+    return not x[0].startswith("%")
+
+
 def float_un(lo: Lowering, fam: f.FloatUn, imm: None) -> None:
     x = lo.pop()
+    if _is_literal(x):
+        x = lo.fence(x)  # what it gives may be neutral
     if fam.op is Op.NEG:
         lo.push(lo.b.fneg(x))
     else:
@@ -163,6 +169,8 @@ _QUIETED: Final = frozenset({Op.MIN, Op.MAX})
 
 def float_bin(lo: Lowering, fam: f.FloatBin, imm: None) -> None:
     y, x = lo.pop(), lo.pop()
+    if _is_literal(x) and _is_literal(y):
+        x = lo.fence(x)
     name = _FLOAT_BIN.get(fam.op)
     if name is not None:
         lo.push(lo.b.binary(name, x, y))
@@ -229,7 +237,9 @@ def trunc_float(lo: Lowering, fam: f.TruncFloat, imm: None) -> None:
 
 
 def convert_int(lo: Lowering, fam: f.ConvertInt, imm: None) -> None:
-    lo.push(lo.b.cast("sitofp" if fam.signed else "uitofp", lo.pop(), LLVM[fam.dst]))
+    x = lo.pop()
+    value = lo.b.cast("sitofp" if fam.signed else "uitofp", x, LLVM[fam.dst])
+    lo.push(lo.fence(value) if _is_literal(x) else value)
 
 
 def demote(lo: Lowering, fam: f.Demote, imm: None) -> None:
@@ -241,7 +251,9 @@ def promote(lo: Lowering, fam: f.Promote, imm: None) -> None:
 
 
 def reinterpret(lo: Lowering, fam: f.Reinterpret, imm: None) -> None:
-    lo.push(lo.b.cast("bitcast", lo.pop(), LLVM[fam.dst]))
+    value = lo.b.cast("bitcast", lo.pop(), LLVM[fam.dst])
+    # Programs compute bits of floats, neutral ones among them.
+    lo.push(lo.fence(value) if fam.dst is F32 or fam.dst is F64 else value)
 
 
 # -- wide arithmetic ---------------------------------------------------------------------------------------------------
