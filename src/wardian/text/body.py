@@ -35,7 +35,9 @@ _BLOCKS: Final = {
     name: (READ[BY_NAME[name].imm], opcode(BY_NAME[name]), BY_NAME[name])
     for name in ("block", "loop", "try_table", "if")
 }
-_HINTED: Final = frozenset({BY_NAME["if"].opcode, BY_NAME["br_if"].opcode})
+HINTED: Final = frozenset({BY_NAME["if"].opcode, BY_NAME["br_if"].opcode})
+
+_WIDTHS: Final = frozenset(map(str, range(11)))
 
 Frame: TypeAlias = "tuple[int, bytes, str | None, int | None]"
 """Kind; the code that is written when it closes, or for a condition the ``if``; its label; its branch hint."""
@@ -153,7 +155,7 @@ class Body:
         return code, hint
 
     def _hint(self, note: Annotation, code: bytes) -> int:
-        if code[0] not in _HINTED:
+        if code[0] not in HINTED:
             line, column, excerpt = self.cur.note_place(note)
             raise InvalidError(f"@{HINT_NOTE} annotation: invalid target", line=line, column=column, excerpt=excerpt)
         content = self.cur.note_bytes(note, 0) if len(note.tokens) == 1 else b""
@@ -162,7 +164,7 @@ class Body:
         return content[0]
 
     def _widened(self, note: Annotation, code: bytes) -> bytes:
-        widths = [int(token) if token.isdigit() and len(token) == 1 else -1 for token in note.tokens]
+        widths = [int(token) if token in _WIDTHS else -1 for token in note.tokens]
         if not widths or min(widths) < 0:
             self.cur.bad_note(note, "malformed: the width in bytes of each integer expected, 0 for the least")
         found = widen(code, widths)

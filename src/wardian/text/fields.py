@@ -138,11 +138,18 @@ class Fields:
             module.imported_globals.append(type)
 
     def _expression(self, cur: Cursor) -> Slice:
-        """Instructions up to the `)` that follows."""
-        return self.scope.add_code(Body(cur, self.scope, self._constants).expression())
+        """Instructions up to the `)` that follows, as a constant expression."""
+        return self._constant(Body(cur, self.scope, self._constants).expression)
 
     def _folded(self, cur: Cursor) -> Slice:
-        return self.scope.add_code(Body(cur, self.scope, self._constants).folded())
+        return self._constant(Body(cur, self.scope, self._constants).folded)
+
+    def _constant(self, read: Callable[[], bytes]) -> Slice:
+        # Only a function body makes it necessary to know the number of data segments before the code.
+        uses_data = self.scope.uses_data
+        found = self.scope.add_code(read())
+        self.scope.uses_data = uses_data
+        return found
 
     def _offset(self, cur: Cursor) -> Slice:
         """``(offset instr*)``, or a single folded instruction."""
@@ -421,6 +428,12 @@ class Fields:
             content += cur.note_bytes(note, at)
         after = _ORDER[-1] if place == LAST else place
         self.customs.append((place, CustomSection(name, self.scope.add_code(content), after)))
+
+    def empty(self, cur: Cursor, note: Annotation) -> None:
+        """``(@wardian.empty section)``"""
+        if len(note.tokens) != 1 or note.tokens[0] not in SECTION_IDS:
+            cur.bad_note(note, "malformed section kind")
+        self.scope.module.sections.append((SECTION_IDS[note.tokens[0]], 0, 0))
 
     def has_custom(self, name: str) -> bool:
         return any(custom.name == name for _, custom in self.customs)

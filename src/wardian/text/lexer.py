@@ -222,9 +222,11 @@ RUN_NOTE: Final = "wardian.run"
 """Before a group of locals: they do not share a declaration with the locals before them."""
 DATA_COUNT_NOTE: Final = "wardian.datacount"
 """A field of a module: there is a data count section, even if no instruction needs one."""
+EMPTY_NOTE: Final = "wardian.empty"
+"""A field of a module: there is a section, named after it, without content."""
 HINT_NOTE: Final = "metadata.code.branch_hint"
 
-_KNOWN_ANNOTATIONS: Final = frozenset({"name", "custom", HINT_NOTE, LEB_NOTE, RUN_NOTE, DATA_COUNT_NOTE})
+_KNOWN_ANNOTATIONS: Final = frozenset({"name", "custom", HINT_NOTE, LEB_NOTE, RUN_NOTE, DATA_COUNT_NOTE, EMPTY_NOTE})
 
 
 @final

@@ -17,7 +17,7 @@ from wardian.limits import Features, Limits
 from wardian.syntax.module import CustomSection, Module
 from wardian.syntax.types import FuncType
 from wardian.text.fields import LAST, Fields
-from wardian.text.lexer import DATA_COUNT_NOTE, Cursor, Source
+from wardian.text.lexer import DATA_COUNT_NOTE, EMPTY_NOTE, Cursor, Source
 from wardian.text.names import branch_hint_section, name_section
 from wardian.text.scope import Scope, Space
 from wardian.text.types import name_note, sub_type
@@ -157,6 +157,8 @@ def read_fields(given: ModuleText, limits: Limits) -> Module:
                 fields.custom(cur, note)
             elif note.name == DATA_COUNT_NOTE:
                 scope.uses_data = True
+            elif note.name == EMPTY_NOTE:
+                fields.empty(cur, note)
             elif note.name != "name" or not before:
                 cur.misplaced(note)
             else:

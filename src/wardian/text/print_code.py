@@ -45,6 +45,9 @@ _SPACES: Final = MappingProxyType(
 )
 
 
+_LARGEST_SINGLE: Final = float.fromhex("0x1.fffffep127")
+
+
 def float_text(bits: int, format: FloatFormat) -> str:
     """A token that reads back to the float with these bits: the shortest decimal, if it is no NaN."""
     sign = "-" if bits >> (format.bits - 1) else ""
@@ -60,7 +63,7 @@ def float_text(bits: int, format: FloatFormat) -> str:
     value: float = struct.unpack("<f", raw)[0]
     for digits in range(1, 9):
         token = f"{value:.{digits}g}"
-        if float(token) < 3.5e38 and struct.pack("<f", float(token)) == raw:
+        if float(token) <= _LARGEST_SINGLE and struct.pack("<f", float(token)) == raw:
             return sign + token
     return f"{sign}{value:.9g}"
 
@@ -238,6 +241,9 @@ def _indent(depth: int) -> str:
     return "  " * min(depth, _MOST_INDENT)
 
 
+_WIDEST: Final = 10
+
+
 def _widths(canonical: bytes, actual: bytes) -> list[int] | None:
     """The widths of the integers of ``actual`` where they are not the least; ``None`` if it differs otherwise, too."""
     widths: list[int] = []
@@ -248,7 +254,7 @@ def _widths(canonical: bytes, actual: bytes) -> list[int] | None:
         here, there = first, second
         if canonical[here:] == actual[there:]:
             break
-    if any(width > 9 for width in widths) or widen(canonical, widths) != actual:
+    if any(width > _WIDEST for width in widths) or widen(canonical, widths) != actual:
         return None
     return widths
 

@@ -29,9 +29,10 @@ from wardian.syntax.types import (
     TypeLimits,
     ValType,
 )
+from wardian.text.body import HINTED
 from wardian.text.fields import SECTION_IDS
 from wardian.text.identifiers import Identifier, Identifiers, quoted, quoted_text, token_of
-from wardian.text.lexer import DATA_COUNT_NOTE, RUN_NOTE
+from wardian.text.lexer import DATA_COUNT_NOTE, EMPTY_NOTE, RUN_NOTE
 from wardian.text.names import branch_hint_section
 from wardian.text.print_code import CodePrinter, Words
 
@@ -39,6 +40,7 @@ _LINE: Final = 512
 """So many bytes of data stand on one line."""
 
 _SECTION_NAMES: Final = MappingProxyType({id: name for name, id in SECTION_IDS.items()})
+_SINGLE: Final = (SECTION_IDS["start"], SECTION_IDS["datacount"])
 _PAGE_LOG2: Final = 16
 _NEED_DATA_COUNT: Final = (Imm.DATA, Imm.MEMORY_INIT, Imm.TYPE_DATA)
 
@@ -90,6 +92,7 @@ class ModulePrinter:
             self._elems,
             self._funcs,
             self._datas,
+            self._empty,
             self._customs,
         ):
             yield from part()
@@ -262,6 +265,12 @@ class ModulePrinter:
                 return True
         return False
 
+    def _empty(self) -> Iterator[str]:
+        module = self.module
+        for section, start, end in module.sections:
+            if self.exact and section and module.source[start:end] == b"\0" and section not in _SINGLE:
+                yield f"  (@{EMPTY_NOTE} {_SECTION_NAMES[section]})"
+
     # -- functions -----------------------------------------------------------------------------------------------------
 
     def _funcs(self) -> Iterator[str]:
@@ -320,18 +329,24 @@ class ModulePrinter:
         sections = [custom for custom in module.customs if custom.name == BRANCH_HINT_SECTION]
         if len(sections) != 1:
             return False
+        hints = branch_hints(module)
         imported = len(module.imported_funcs)
-        starts = {start: imported + defined for defined, (start, _) in enumerate(module.bodies)}
         found: dict[int, list[tuple[int, int]]] = {}
-        at = sorted(branch_hints(module).items())
-        bounds = sorted(starts)
-        place = 0
-        for offset, value in at:
-            while place + 1 < len(bounds) and bounds[place + 1] <= offset:
-                place += 1
-            found.setdefault(starts[bounds[place]], []).append((offset - bounds[place], int(value)))
+        for defined, (start, end) in enumerate(module.bodies):
+            here = sorted(offset for offset in hints if start <= offset < end)
+            if here:
+                if not self._can_hint(here, start, end):
+                    return False
+                found[imported + defined] = [(offset - start, int(hints[offset])) for offset in here]
         start, end = sections[0].content
         return branch_hint_section(found) == module.source[start:end]
+
+    def _can_hint(self, offsets: list[int], start: int, end: int) -> bool:
+        source = self.module.source
+        _, pos = locals_of(source, start, end, Limits(locals=1 << 32))
+        return set(offsets) <= {
+            at for at, row, _ in instructions(source, pos, end, self.features) if row.opcode in HINTED
+        }
 
     def _customs(self) -> Iterator[str]:
         named = False
