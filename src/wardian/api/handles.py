@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from wardian.api.engine import Engine, default_engine
 from wardian.errors import printable
+from wardian.limits import PAGE
 from wardian.runtime import values
 from wardian.runtime.cells import GlobalInstance
 from wardian.runtime.instance import Instance as InstanceData
@@ -87,18 +88,39 @@ class Memory:
 
     ``memory[a:b]`` is a copy as ``bytes``; ``memory[a:b] = data`` writes exactly ``b - a`` bytes. Out of range raises
     ``IndexError`` (nothing is truncated silently).
+
+    Another thread may change the bytes at any time if the memory is shared, or while its guest runs. Numbers and
+    slices are copies and safe to work on; of a view, take a copy before parsing it, for what was checked may have
+    changed since.
     """
 
     __slots__ = ("__weakref__", "_instance")
     _instance: MemoryInstance
 
-    def __init__(self, min: int, max: int | None = None, *, engine: Engine | None = None) -> None:
-        """A memory of ``min`` to ``max`` pages of 64 KiB, to be imported by modules. Raises :class:`LimitExceeded`."""
-        if not 0 <= min <= 65536 or (max is not None and not min <= max <= 65536):
-            raise ValueError("a memory has 0 <= min <= max <= 65536 pages")
+    def __init__(
+        self,
+        min: int,
+        max: int | None = None,
+        *,
+        shared: bool = False,
+        page_size: int = PAGE,
+        engine: Engine | None = None,
+    ) -> None:
+        """A memory of ``min`` to ``max`` pages, to be imported by modules. Raises :class:`LimitExceeded`.
+
+        A ``shared`` one, which must have a ``max``, may be imported by instances that run on different threads at once.
+        ``page_size`` is 65536 or (custom page sizes) 1.
+        """
+        if page_size not in (1, PAGE):
+            raise ValueError(f"a page has 1 or {PAGE} bytes, not {page_size}")
+        most = (1 << 32) // page_size
+        if not 0 <= min <= most or (max is not None and not min <= max <= most):
+            raise ValueError(f"a memory has 0 <= min <= max <= {most} pages of {page_size} bytes")
+        if shared and max is None:
+            raise ValueError("a shared memory must have a maximum")
         used = engine or default_engine()
-        limits = used.config.limits
-        self._instance = MemoryInstance(used.process, MemoryType(TypeLimits(min, max)), limits.memory)
+        declared = MemoryType(TypeLimits(min, max), bool(shared), page_size.bit_length() - 1)
+        self._instance = MemoryInstance(used.process, declared, used.config.limits.memory)
 
     @property
     def type(self) -> MemoryType:
@@ -126,7 +148,10 @@ class Memory:
         return old
 
     def view(self) -> memoryview:
-        """All bytes, writable, without a copy. Growing the memory leaves a view valid, at its old length."""
+        """All bytes, writable, without a copy. Growing the memory leaves a view valid, at its old length.
+
+        What a guest on another thread writes shows at once, in any order.
+        """
         # A view of its own: the caller may release it, or use it in a ``with``.
         return self._instance.view()[:]
 

@@ -155,13 +155,18 @@ def _imports(r: Reader, module: Module) -> None:
 
 
 def check_spaces(r: Reader, module: Module) -> None:
-    """Raise :class:`LimitExceeded` if an index space has grown beyond its bound."""
+    """Raise :class:`LimitExceeded` if an index space has grown beyond its bound, :class:`FeatureDisabled` if it has
+    more tables or memories than may be."""
     check = r.limits.check
     check("functions", len(module.imported_funcs) + len(module.funcs))
     check("tables", len(module.imported_tables) + len(module.tables))
     check("memories", len(module.imported_memories) + len(module.memories))
     check("globals", len(module.imported_globals) + len(module.globals))
     check("tags", len(module.imported_tags) + len(module.tags))
+    if len(module.imported_tables) + len(module.tables) > 1:
+        r.features.require("reference_types", "a second table")
+    if len(module.imported_memories) + len(module.memories) > 1:
+        r.features.require("multi_memory", "a second memory")
 
 
 # -- definitions -------------------------------------------------------------------------------------------------------
@@ -186,15 +191,13 @@ def _table(r: Reader) -> TableDecl:
 def _tables(r: Reader, module: Module) -> None:
     n = r.count("tables", len(module.imported_tables))
     module.tables = [_table(r) for _ in range(n)]
-    if len(module.imported_tables) + n > 1:
-        r.features.require("reference_types", "a second table")
+    check_spaces(r, module)
 
 
 def _memories(r: Reader, module: Module) -> None:
     n = r.count("memories", len(module.imported_memories))
     module.memories = [read_memory_type(r) for _ in range(n)]
-    if len(module.imported_memories) + n > 1:
-        r.features.require("multi_memory", "a second memory")
+    check_spaces(r, module)
 
 
 def _tags(r: Reader, module: Module) -> None:

@@ -13,6 +13,11 @@ Two ways (the user's choice, ``checks=``):
   the handler makes it a trap. Larger offsets, and 64-bit memories, use the explicit comparison. Accesses are
   ``volatile``, for otherwise LLVM may drop or move one, and with it the trap.
 
+A shared memory may change, and grow, at any moment. It never shrinks and never moves, so a length read earlier is
+safe; the read itself is atomic. Plain accesses to it are ``volatile`` too: LLVM calls the result of an ordinary load
+that races undefined and may then give each use of it, such as a check and an address, another value; a volatile load
+is read once.
+
 All arithmetic on addresses is in 64 bits, on a zero-extended index, with ``getelementptr i8`` (no ``inbounds``).
 """
 
@@ -29,10 +34,14 @@ from wardian.vm.traps import TrapCode
 _U64: Final = 1 << 64
 
 
-def length(lo: Lowering, memory: int) -> Value:
-    """The memory's current length in bytes, ``i64``."""
+def length(lo: Lowering, memory: int, order: str = "unordered") -> Value:
+    """The memory's current length in bytes, ``i64``; ``order`` is how it is read if the memory is shared."""
     definition = lo.pointer_at(lo.facts.layout.memories + 8 * memory)
-    return lo.b.load(lo.b.offset(definition, MEMORY.at["length"]), "i64", HOSTDATA)
+    at = lo.b.offset(definition, MEMORY.at["length"])
+    if lo.facts.memories[memory].shared:
+        # SAFETY: another thread may be growing the memory; unordered is enough, for any length it ever had is safe.
+        return lo.b.atomic_load(at, "i64", HOSTDATA, order)
+    return lo.b.load(at, "i64", HOSTDATA)
 
 
 def address(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> tuple[Value, bool]:
@@ -52,7 +61,14 @@ def address(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> 
     # SAFETY: guarded: index < 2^32 and offset + size <= GUARD, so the sum stays in the reservation of 4 GiB + GUARD.
     # Otherwise _check proved index + offset + size <= length, so neither addition wraps and the access is inside.
     displacement = b.binary("add", index, const(offset, "i64")) if offset else index
-    return b.index(lo.memory_base(memory), displacement), guarded
+    return b.index(lo.memory_base(memory), displacement), guarded or type_.shared
+
+
+def checked(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> Value:
+    """``index + offset`` (``i64``) after an explicit check that an access of ``size`` bytes there is in bounds."""
+    _check(lo, memory, index, offset + size, lo.facts.memories[memory].limits.is64)
+    # SAFETY: _check proved index + offset + size <= length, so the addition does not wrap.
+    return lo.b.binary("add", index, const(offset, "i64")) if offset else index
 
 
 def _check(lo: Lowering, memory: int, index: Value, end: int, is64: bool) -> None:

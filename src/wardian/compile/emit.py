@@ -175,6 +175,38 @@ class Emitter:
         how = "store volatile" if volatile else "store"
         self.lines.append(f" {how} {value[1]} {value[0]}, ptr {pointer[0]}, align {align}{tag}")
 
+    # -- atomics: sequentially consistent unless said otherwise, aligned to their width -----------------------------
+
+    def atomic_load(
+        self, pointer: Value, type: str, tag: str, order: str = "seq_cst", *, volatile: bool = False, align: int = 8
+    ) -> Value:
+        n = self.name()
+        how = "load atomic volatile" if volatile else "load atomic"
+        self.lines.append(f" {n} = {how} {type}, ptr {pointer[0]} {order}, align {align}{tag}")
+        return n, type
+
+    def atomic_store(self, value: Value, pointer: Value, tag: str, *, align: int) -> None:
+        self.lines.append(f" store atomic volatile {value[1]} {value[0]}, ptr {pointer[0]} seq_cst, align {align}{tag}")
+
+    def atomic_rmw(self, op: str, pointer: Value, value: Value, tag: str, *, align: int) -> Value:
+        """The old value."""
+        n = self.name()
+        operands = f"ptr {pointer[0]}, {value[1]} {value[0]}"
+        self.lines.append(f" {n} = atomicrmw volatile {op} {operands} seq_cst, align {align}{tag}")
+        return n, value[1]
+
+    def atomic_cmpxchg(self, pointer: Value, expected: Value, value: Value, tag: str, *, align: int) -> Value:
+        """The old value."""
+        n = self.name()
+        operands = f"ptr {pointer[0]}, {expected[1]} {expected[0]}, {value[1]} {value[0]}"
+        self.lines.append(f" {n} = cmpxchg volatile {operands} seq_cst seq_cst, align {align}{tag}")
+        return self.extract((n, f"{{ {value[1]}, i1 }}"), 0, value[1])
+
+    def fence(self) -> None:
+        self.lines.append(" fence seq_cst")
+
+    # -- the frame, and what stands before everything --------------------------------------------------------------
+
     def local(self, type: str, count: int = 1) -> Value:
         """A slot of the function's own frame."""
         n = self.name()

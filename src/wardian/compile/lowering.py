@@ -10,7 +10,17 @@ import functools
 from typing import Any, Final, NoReturn
 
 from wardian.binary.body import locals_of
-from wardian.compile import control, exceptions, memory, numeric, simd_float, simd_integer, simd_lanes, simd_memory
+from wardian.compile import (
+    atomic,
+    control,
+    exceptions,
+    memory,
+    numeric,
+    simd_float,
+    simd_integer,
+    simd_lanes,
+    simd_memory,
+)
 from wardian.compile.emit import METADATA
 from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
 from wardian.errors import FeatureDisabled
@@ -22,6 +32,7 @@ _TABLES: Final = (
     control.LIVE,
     numeric.LIVE,
     memory.LIVE,
+    atomic.LIVE,
     exceptions.LIVE,
     simd_memory.LIVE,
     simd_lanes.LIVE,
@@ -42,7 +53,7 @@ def handlers() -> Handlers:
 def lowered(row: Row) -> bool:
     """Can this engine compile ``row``?"""
     known = any(type(row.family) in part for part in _TABLES)
-    return known and row.feature not in ("gc", "exceptions", "threads")
+    return known and row.feature not in ("gc", "exceptions")
 
 
 def _refuse(row: Row) -> Handler:

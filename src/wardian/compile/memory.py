@@ -39,7 +39,7 @@ def store(lo: Lowering, fam: f.Store, imm: tuple[int, int, int]) -> None:
 
 def memory_size(lo: Lowering, fam: f.MemorySize, imm: int) -> None:
     type_ = lo.facts.memories[imm]
-    pages = lo.b.binary("lshr", bounds.length(lo, imm), const(type_.page_size_log2, "i64"))
+    pages = lo.b.binary("lshr", bounds.length(lo, imm, "seq_cst"), const(type_.page_size_log2, "i64"))
     lo.push_address(pages, type_.limits.is64)
 
 

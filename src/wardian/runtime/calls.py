@@ -76,6 +76,11 @@ def bind(process: Process) -> None:
         throw_in(store, error)
         return True
 
+    def memory_wait(owner: Any, memory: int, at: int, size: int, expected: int, timeout: int) -> int:
+        shared = owner.memories[memory]
+        seconds = (timeout if timeout < 1 << 63 else -1) / 1e9
+        return int(shared.parking.wait(owner.store.root(), at, lambda: shared.word(at, size) == expected, seconds))
+
     for name, function in (
         ("py_slow_call", slow_call),
         ("py_trap", trap),
@@ -88,6 +93,8 @@ def bind(process: Process) -> None:
         ("py_exception_new", lambda owner, count: owner.store.root().new_exception(count)),
         ("py_resolve", lambda owner, index: owner.resolve(index)),
         ("py_memory_grow", lambda owner, memory, delta: owner.memories[memory].grow(delta)),
+        ("py_memory_wait", memory_wait),
+        ("py_memory_notify", lambda owner, memory, at, count: owner.memories[memory].parking.notify(at, count)),
         ("py_table_grow", lambda owner, table, delta, word: owner.tables[table].grow(delta, word)),
     ):
         process.bind(name, function)

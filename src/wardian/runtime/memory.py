@@ -1,15 +1,17 @@
 """Spec "Memory Instances": reserved address space, committed pages, views that cannot dangle.
 
-Invariant: the base never moves; bytes below the length are committed, bytes above are not (beyond the last whole
-system page); released memory is inaccessible before anyone else can be given it.
+Invariant: the base never moves and the length never falls; bytes below the length are committed, bytes above are not
+(beyond the last whole system page); released memory is inaccessible before anyone else can be given it.
 """
 
 from __future__ import annotations
 
+import threading
 from typing import final
 
 from wardian.errors import LimitExceeded
 from wardian.runtime.native import Block, anonymous_file, page_up
+from wardian.runtime.parking import Parking
 from wardian.runtime.process import Process
 from wardian.syntax.types import MemoryType, TypeLimits
 from wardian.vm.layout import MEMORY, WINDOW_OBJECT
@@ -21,7 +23,18 @@ from wardian.vm.memory import SLOT as MEMORY_SLOT
 class MemoryInstance:
     """One linear memory. ``limit`` is the most bytes it may ever have, whatever its type says."""
 
-    __slots__ = ("__weakref__", "_view", "base", "block", "declared", "limit", "peak", "process")
+    __slots__ = (
+        "__weakref__",
+        "_growing",
+        "_view",
+        "base",
+        "block",
+        "declared",
+        "limit",
+        "parking",
+        "peak",
+        "process",
+    )
 
     def __init__(self, process: Process, declared: MemoryType, limit: int) -> None:
         """Raises :class:`LimitExceeded` when its least size is above ``limit`` or no room is left."""
@@ -38,7 +51,9 @@ class MemoryInstance:
             reserved = -(-(bound + GUARD) // MEMORY_SLOT) * MEMORY_SLOT
         self.limit = bound
         self.block = Block(MEMORY.size)
+        self._growing = threading.RLock()
         self._view: memoryview | None = None
+        self.parking = Parking() if declared.shared else None
         self.base = process.new_slot(reserved)
         self.block[MEMORY.at["base"]] = self.base
         self.peak = 0
@@ -60,20 +75,21 @@ class MemoryInstance:
     def grow(self, delta: int) -> int:
         """Grow by ``delta`` pages; the old size in pages, or -1 if that is not to be had (spec: ``memory.grow``)."""
         shift = self.declared.page_size_log2
-        old = self.length
-        new = old + (delta << shift)
-        if new > self.limit or not self._resize(old, new):
-            return -1
+        with self._growing:
+            old = self.length
+            new = old + (delta << shift)
+            if new > self.limit or not self._resize(old, new):
+                return -1
         return old >> shift
 
     def _resize(self, old: int, new: int) -> bool:
         first, end = page_up(old), page_up(new)
         if end > first and not self.process.native.commit(self.base + first, end - first):
             return False
-        self.block[MEMORY.at["length"]] = new
         self.peak = max(self.peak, new)
         self.process.use_slot(self.base, new)
-        self._view = None
+        # Last of all, for guests on other threads may be reading it: what it covers is there.
+        self.block[MEMORY.at["length"]] = new
         return True
 
     def view(self) -> memoryview:
@@ -81,10 +97,16 @@ class MemoryInstance:
 
         The same view for everyone until the memory grows, so never to be released, nor given away.
         """
-        if self._view is None:
+        view = self._view
+        if view is None or len(view) != self.length:
             words = {WINDOW_OBJECT.at["memory"]: self.block.address}
-            self._view = memoryview(self.process.types.window(words, self))
-        return self._view
+            view = self._view = memoryview(self.process.types.window(words, self))
+        return view
+
+    def word(self, at: int, size: int) -> int:
+        """The 4 or 8 bytes at ``at``, read at once, unsigned; the caller has checked range and alignment."""
+        native = self.process.native
+        return native.peek(self.base + at) if size == 8 else native.peek32(self.base + at)
 
     def write(self, at: int, data: bytes | memoryview) -> None:
         """Copy ``data`` to ``at``; the caller has checked the range."""

@@ -109,8 +109,12 @@ class Native:
     # -- words and bytes -----------------------------------------------------------------------------------------------
 
     def peek(self, at: int) -> int:
-        # SAFETY: ``at`` is a word of a structure of vm.layout that its owner keeps alive.
+        # SAFETY: ``at`` is a word of a structure of vm.layout that its owner keeps alive, or checked to be committed.
         return _WORD.from_address(at).value
+
+    def peek32(self, at: int) -> int:
+        # SAFETY: callers checked that 4 bytes are committed at ``at``.
+        return ctypes.c_uint32.from_address(at).value
 
     def poke(self, at: int, value: int) -> None:
         # SAFETY: as for peek.

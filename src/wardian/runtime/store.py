@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any, final
+from collections.abc import Iterator
+from typing import Any, Protocol, final
 
 from wardian.errors import LinkError
 from wardian.limits import Limits
 from wardian.runtime.native import Block, OwnedFd
 from wardian.runtime.process import Process
-from wardian.vm.layout import FUNCREF, HEADER, STORE, THREAD
+from wardian.vm.layout import ACTIVATION, FUNCREF, HEADER, STORE, THREAD
 from wardian.vm.traps import TrapCode
+
+
+class Parked(Protocol):
+    """A guest that waits; see :mod:`wardian.runtime.parking`."""
+
+    def wake(self) -> None:
+        """Let it look whether it is to stop."""
 
 
 @final
@@ -33,6 +41,7 @@ class Store:
         "expired",
         "keep",
         "limits",
+        "parked",
         "process",
         "tags",
     )
@@ -55,6 +64,8 @@ class Store:
         self._wakes: list[tuple[OwnedFd, OwnedFd]] = []
         self.expired: set[object] = set()
         """Deadlines that have passed and still hold."""
+        self.parked: Parked | None = None
+        """Where this store's guest waits for another thread, if it does."""
 
     def root(self) -> Store:
         """The store this one has become part of, or itself."""
@@ -133,7 +144,28 @@ class Store:
         for _, end in self._wakes:
             with contextlib.suppress(OSError):
                 os.write(end, b"!")
+        if self.parked is not None:
+            self.parked.wake()
         return True
+
+    def _activations(self) -> Iterator[int]:
+        """Addresses of the STOREs on the stack of the thread inside this store, innermost first."""
+        peek = self.process.native.peek
+        thread = self.block[STORE.at["thread"]]
+        activation = peek(thread + THREAD.at["activation"]) if thread else 0
+        while activation:
+            yield peek(activation + ACTIVATION.at["store"])
+            activation = peek(activation + ACTIVATION.at["prev"])
+
+    def nested(self) -> bool:
+        """Is there another store further out on the stack of this store's thread?"""
+        return any(store != self.block.address for store in self._activations())
+
+    def stopping_further_out(self) -> TrapCode | None:
+        """What another store on the same stack has been told to stop with."""
+        peek = self.process.native.peek
+        words = (peek(s + STORE.at["interrupt"]) for s in self._activations() if s != self.block.address)
+        return next((TrapCode(word) for word in words if word), None)
 
     def interrupt(self) -> bool:
         """Have a running guest trap; ``False`` if none runs. The trap itself takes the request back."""

@@ -27,6 +27,8 @@ class TrapCode(IntEnum):
     NULL_EXCEPTION_REFERENCE = 15
     TIMEOUT = 13
     INTERRUPT = 14
+    UNALIGNED_ATOMIC = 16
+    WAIT_ON_UNSHARED_MEMORY = 17
 
 
 TRAPS: Final = MappingProxyType(
@@ -46,6 +48,8 @@ TRAPS: Final = MappingProxyType(
         TrapCode.NULL_EXCEPTION_REFERENCE: ("null_reference", "null exception reference"),
         TrapCode.TIMEOUT: ("timeout", "timeout: the deadline passed while the guest was running"),
         TrapCode.INTERRUPT: ("interrupt", "interrupted by the host"),
+        TrapCode.UNALIGNED_ATOMIC: ("unaligned_atomic", "unaligned atomic"),
+        TrapCode.WAIT_ON_UNSHARED_MEMORY: ("wait_on_unshared_memory", "expected shared memory"),
     }
 )
 """``code -> (word, message)``."""

@@ -44,8 +44,10 @@ def core_text(machine: Machine, preamble: str) -> str:
             _interrupt(machine),
             _python_signal(machine),
             _resolve(),
-            _grow("memory_grow", 2),
-            _grow("table_grow", 3),
+            _number("memory_grow", 2),
+            _number("memory_wait", 5),
+            _number("memory_notify", 3),
+            _number("table_grow", 3),
             _type_matches(),
             _exception_new(),
             _bulk("memory_copy"),
@@ -311,7 +313,8 @@ def _mask_index(t: Text) -> Text:
     return t
 
 
-def _grow(name: str, numbers: int) -> str:
+def _number(name: str, numbers: int) -> str:
+    """What asks Python's ``py_NAME`` with ``numbers`` unsigned words for a signed one."""
     t = Text()
     value, _, _ = _ask(t, "%ctx", f"py_{name}", [f"%a{i}" for i in range(numbers)], False)
     params = ", ".join(f"i64 %a{i}" for i in range(numbers))
