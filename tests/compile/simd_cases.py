@@ -120,6 +120,42 @@ def _texts(row: Row, rng: random.Random) -> list[str]:
     return [name]
 
 
+_SPLAT: Final = {I32: "i32x4.splat", I64: "i64x2.splat", F32: "f32x4.splat", F64: "f64x2.splat", V128: ""}
+
+
+def _any_operand(rng: random.Random, type: NumType) -> str:
+    if type is not V128:
+        bits = rng.choice((0, 1, 7, 31, 0xFFFFFFFF, rng.getrandbits(32)))
+        plain = {I32: f"i32.const {bits}", I64: f"i64.const {bits * 0x100000001}"}
+        return plain.get(type, f"local.get {rng.randrange(3)} f{8 * type.size}x{16 // type.size}.extract_lane 1")
+    if rng.random() < 0.25:
+        high, low = divmod(vector(rng, None), 1 << 64)
+        return f"v128.const i64x2 {low} {high}"
+    return f"local.get {rng.randrange(3)}"
+
+
+_ONE_NAN: Final = {
+    0: "",
+    32: "local.tee 3 v128.const i32x4 2143289344 2143289344 2143289344 2143289344 "
+    "local.get 3 local.get 3 f32x4.eq v128.bitselect",
+    64: "local.tee 3 v128.const i64x2 9221120237041090560 9221120237041090560 "
+    "local.get 3 local.get 3 f64x2.eq v128.bitselect",
+}
+"""Lane width of arithmetic NaNs -> code that puts the positive canonical one in their place."""
+
+
+def chain(rng: random.Random, length: int) -> Case:
+    """``length`` instructions at random on three vector parameters, constants and each other's results."""
+    chosen = [case for case in cases() if not case.memory and case.row.feature == "simd"]
+    text = ["drop drop drop drop"]
+    for _ in range(length):
+        case = rng.choice(chosen)
+        text += [_any_operand(rng, t) for t in case.params]
+        text += [case.text, _ONE_NAN[case.nan], _SPLAT[case.results[0]], f"local.set {rng.randrange(3)}"]
+    body = " ".join([*text, "local.get 0 local.get 1 i32x4.add local.get 2 v128.xor"])
+    return replace(cases()[0], text=body, oracle=body, params=(V128,) * 4, results=(V128,))
+
+
 def _numbers(types: tuple[ValType, ...]) -> tuple[NumType, ...]:
     return tuple(t for t in types if isinstance(t, NumType))
 

@@ -21,6 +21,7 @@ from tests.compile.simd_cases import (
     Case,
     acceptable,
     cases,
+    chain,
     module_text,
     operands,
     with_constants,
@@ -147,4 +148,12 @@ def test_float_arithmetic_with_constants(mode: Mode, machine: str) -> None:
 @pytest.mark.parametrize(("mode", "machine"), _modes())
 def test_everything_else_with_constants(mode: Mode, machine: str) -> None:
     found = compare(_constant_cases(False), mode, machine, 8, 3)
+    assert not found, f"{len(found)} differences\n" + "\n".join(found[:20])
+
+
+@pytest.mark.parametrize(("mode", "machine"), _modes())
+def test_chains(mode: Mode, machine: str) -> None:
+    """LLVM combines what follows on each other."""
+    rng = random.Random(7)
+    found = compare(tuple(chain(rng, 14) for _ in range(60)), mode, machine, 8, 4)
     assert not found, f"{len(found)} differences\n" + "\n".join(found[:20])
