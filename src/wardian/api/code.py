@@ -80,8 +80,7 @@ class ModuleCode:
         bodies = self.ctx.module.bodies
         size = bodies[-1][1] - bodies[0][0] if bodies else 0
         opt = config.opt if config.opt != "auto" else "O2" if size <= OPTIMISE_BELOW else "O0"
-        checks = config.checks if config.checks != "auto" else "explicit" if opt == "O2" else "guard"
-        return CodeOptions(opt, checks, exceptions)
+        return CodeOptions(opt, config.checks, exceptions)
 
     @property
     def has_tags(self) -> bool:

@@ -15,16 +15,14 @@ class Config(Record):
 
     * ``opt``: ``"O2"`` compiles well, ``"O0"`` quickly, ``"auto"`` (default) picks per module by its size, since
       optimising costs about a tenth of a millisecond per instruction: small modules O2, big ones O0.
-    * ``checks``: how memory accesses are bounded: ``"explicit"`` comparisons, ``"guard"`` pages, or ``"auto"``: guard
-    pages
-      for O0, where a comparison is costly, explicit ones for O2, where they let loops be vectorised. All are exact.
+    * ``checks``: how memory accesses are bounded: by ``"guard"`` pages, or by ``"explicit"`` comparisons. Both are exact.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
     * ``features``, ``limits``: what modules may use.
     * ``lazy``: validate a function body only when the function is first called.
     """
 
     opt: Literal["O0", "O2", "auto"] = "auto"
-    checks: Literal["guard", "explicit", "auto"] = "auto"
+    checks: Literal["guard", "explicit"] = "guard"
     cache: bool | str | os.PathLike[str] = True
     features: Features = Features()
     limits: Limits = Limits()
@@ -33,8 +31,8 @@ class Config(Record):
     def __post_init__(self) -> None:
         if self.opt not in ("O0", "O2", "auto"):
             raise ValueError(f"opt must be 'O0', 'O2' or 'auto', not {self.opt!r}")
-        if self.checks not in ("guard", "explicit", "auto"):
-            raise ValueError(f"checks must be 'guard', 'explicit' or 'auto', not {self.checks!r}")
+        if self.checks not in ("guard", "explicit"):
+            raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
 
     def cache_path(self) -> str | None:
         """Where compiled code is kept, or ``None``."""

@@ -56,7 +56,7 @@ ENGINE_OPTIONS: Final = (
         "-O0 compiles quickly, -O2 for speed; also opt-level=2 (default: by the module's size)",
         many=True,
     ),
-    Option(("--checks",), "KIND", "how memory accesses are bounded: explicit (comparisons, default) or guard (pages)"),
+    Option(("--checks",), "KIND", "how memory accesses are bounded: guard (pages, default) or explicit (comparisons)"),
 )
 
 

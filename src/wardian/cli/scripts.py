@@ -11,6 +11,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, final
 
@@ -18,6 +19,7 @@ from wardian.api.engine import Engine
 from wardian.api.handles import Instance
 from wardian.api.module import Module
 from wardian.errors import (
+    FeatureDisabled,
     InvalidError,
     LinkError,
     MalformedError,
@@ -25,6 +27,7 @@ from wardian.errors import (
     WardianError,
     WasmException,
 )
+from wardian.limits import Features
 from wardian.runtime.values import bits_to_float, float_to_bits
 from wardian.syntax.types import F32, F64
 from wardian.text.numbers import DOUBLE, SINGLE, FloatFormat
@@ -70,6 +73,11 @@ SPECTEST: Final = """
 
 SHARED: Final = '(module (memory (export "shared_memory") 1 2 shared))'
 """What the threads proposal adds to it."""
+
+
+_OF_OLD: Final = MappingProxyType({"multiple memories": "multi_memory", "multiple tables": "reference_types"})
+"""What was invalid until a proposal allowed it, in the words of then -> the switch of that proposal. Where it is off,
+the module is refused by name."""
 
 
 class Failure(NamedTuple):
@@ -133,6 +141,29 @@ _KINDS: Final[Mapping[type, str]] = MappingProxyType(
 )
 
 
+@final
+class Spectest:
+    """The modules that scripts may import from, made once for any number of scripts of an engine.
+
+    They have every feature, whichever the scripts may use.
+    """
+
+    __slots__ = ("_engine", "_modules")
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = Engine(replace(engine.config, features=Features(), cache=False))
+        self._modules: dict[str, Module] = {}
+
+    def exports(self, *, shared: bool) -> dict[str, object]:
+        """The exports of a new instance, with the ``shared`` memory of the threads proposal or without."""
+        found: dict[str, object] = {}
+        for text in (SPECTEST, SHARED) if shared else (SPECTEST,):
+            if text not in self._modules:
+                self._modules[text] = Module(text, self._engine)
+            found.update(self._modules[text].instantiate().exports)
+        return found
+
+
 def _never(command: Command) -> bool:
     return False
 
@@ -141,8 +172,12 @@ def _never(command: Command) -> bool:
 class Script:
     """The state of one script: its instances by name, what it registered, and the current instance."""
 
-    def __init__(self, engine: Engine, skip: Callable[[Command], bool] = _never) -> None:
+    def __init__(
+        self, engine: Engine, spectest: Spectest | None = None, skip: Callable[[Command], bool] = _never
+    ) -> None:
+        """Commands that ``skip`` says yes to are left out."""
         self.engine = engine
+        self.spectest = spectest or Spectest(engine)
         self.skip = skip
         self.outcome = Outcome(Counter(), [], 0)
         self.definitions: dict[str | None, Module] = {}
@@ -153,10 +188,8 @@ class Script:
 
     def run(self, text: str | bytes) -> Outcome:
         """Execute every command of the script ``text``. Raises :class:`MalformedError` if it is no script at all."""
-        exports = dict(Module(SPECTEST, self.engine).instantiate().exports)
-        if "shared_memory" in (text if isinstance(text, str) else text.decode("utf-8", "replace")):
-            exports.update(Module(SHARED, self.engine).instantiate().exports)
-        self.registered["spectest"] = exports
+        shared = "shared_memory" in (text if isinstance(text, str) else text.decode("utf-8", "replace"))
+        self.registered["spectest"] = self.spectest.exports(shared=shared)
         return self.execute(commands(text))
 
     def execute(self, given: Iterable[Command]) -> Outcome:
@@ -219,6 +252,9 @@ class Script:
                 module.compile()
         except kind as error:
             _same_words(command.message, str(error))
+        except FeatureDisabled as error:
+            if _OF_OLD.get(command.message) != error.feature:
+                raise
         else:
             raise Mismatch(f"{kind.__name__} expected ({command.message}), but the module was accepted")
 
@@ -284,7 +320,7 @@ class Script:
     # -- threads -------------------------------------------------------------------------------------------------------
 
     def _thread(self, command: Thread) -> None:
-        inner = Script(self.engine, self.skip)
+        inner = Script(self.engine, self.spectest, self.skip)
         inner.registered["spectest"] = self.registered["spectest"]
         for name in command.shared:
             inner.instances[name] = self._instance(name)
