@@ -8,9 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.spec.convert import Command
-from tests.spec.runner import Failure
 from tests.support import Mode
+from wardian.cli.scripts import Failure
 
 PATH = Path(__file__).with_name("expected.toml")
 
@@ -32,17 +31,6 @@ class Row(NamedTuple):
         return named and any(fnmatchcase(str(mode), pattern) for pattern in self.modes)
 
 
-class Skip(NamedTuple):
-    """Commands that are not executed at all: their kind, how their module is given, and why."""
-
-    kind: str
-    form: str
-    reason: str
-
-    def covers(self, command: Command) -> bool:
-        return command["type"] == self.kind and command.get("module_type") == self.form
-
-
 def _row(entry: dict[str, Any]) -> Row:
     return Row(tuple(entry["files"]), entry["reason"], tuple(entry.get("lines", ())), tuple(entry.get("modes", ("*",))))
 
@@ -50,15 +38,6 @@ def _row(entry: dict[str, Any]) -> Row:
 @cache
 def rows() -> tuple[Row, ...]:
     return tuple(map(_row, tomllib.loads(PATH.read_text()).get("expect", ())))
-
-
-@cache
-def skips() -> tuple[Skip, ...]:
-    return tuple(Skip(**entry) for entry in tomllib.loads(PATH.read_text()).get("skip", ()))
-
-
-def is_skipped(command: Command) -> bool:
-    return any(skip.covers(command) for skip in skips())
 
 
 def differences(file: str, mode: Mode, failures: list[Failure]) -> list[str]:

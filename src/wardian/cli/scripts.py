@@ -11,10 +11,10 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, final
 
+from wardian.api.config import Config
 from wardian.api.engine import Engine
 from wardian.api.handles import Instance
 from wardian.api.module import Module
@@ -27,7 +27,6 @@ from wardian.errors import (
     WardianError,
     WasmException,
 )
-from wardian.limits import Features
 from wardian.runtime.values import bits_to_float, float_to_bits
 from wardian.syntax.types import F32, F64
 from wardian.text.numbers import DOUBLE, SINGLE, FloatFormat
@@ -151,7 +150,7 @@ class Spectest:
     __slots__ = ("_engine", "_modules")
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = Engine(replace(engine.config, features=Features(), cache=False))
+        self._engine = Engine(Config(opt=engine.config.opt, checks=engine.config.checks, cache=False))
         self._modules: dict[str, Module] = {}
 
     def exports(self, *, shared: bool) -> dict[str, object]:

@@ -8,13 +8,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from wardian.cli.options import ENGINE_OPTIONS, build_engine, parse_checks, parse_level
+from wardian.cli.options import ENGINE_OPTIONS, build_engine, parse_checks, parse_level, parse_wasm_options
 from wardian.cli.report import CliError, explain, plural, safe, say
 from wardian.errors import MalformedError
 
 if TYPE_CHECKING:
     from wardian.api.engine import Engine
-    from wardian.cli.scripts import Outcome
+    from wardian.cli.scripts import Outcome, Spectest
+
+_SWITCHES: Final = "switch features, as wardian run does: -W multi-memory=n"
 
 _EXAMPLES: Final = """\
 examples:
@@ -35,12 +37,18 @@ def _files(names: list[str]) -> list[Path]:
     return found
 
 
-def _run(engine: Engine, path: Path) -> Outcome | None:
+def _spectest(engine: Engine) -> Spectest:
+    from wardian.cli.scripts import Spectest
+
+    return Spectest(engine)
+
+
+def _run(engine: Engine, spectest: Spectest, path: Path) -> Outcome | None:
     """The outcome of one script; ``None`` if it could not be read, which has been said then."""
     from wardian.cli.scripts import Script
 
     try:
-        return Script(engine).run(path.read_bytes())
+        return Script(engine, spectest).run(path.read_bytes())
     except OSError as error:
         explain(CliError(f"{path}: cannot be read: {error.strerror}"))
     except MalformedError as error:
@@ -68,13 +76,17 @@ def main(argv: list[str]) -> int:
     parser.add_argument("files", nargs="+", metavar="FILE", help="scripts, or folders to look for them in")
     parser.add_argument("-q", "--quiet", action="store_true", help="name only files with failures")
     parser.add_argument("--failures", type=int, default=20, metavar="N", help="show so many per file (default: 20)")
+    parser.add_argument("-W", dest="wasm", metavar="KEY", action="append", default=[], help=_SWITCHES)
     parser.add_argument("--lazy", action="store_true", help="validate functions when they are first called")
     for option in ENGINE_OPTIONS:
         option.add_to(parser)
     options = parser.parse_args(argv)
-    engine = build_engine(
-        level=parse_level(options.optimize), checks=parse_checks(options.checks), cache=False, lazy=options.lazy
-    )
+    settings, switches = parse_wasm_options(options.wasm)
+    if settings:
+        raise CliError(f"-W {next(iter(settings))} has no meaning for scripts", hint=_SWITCHES, code=2)
+    level, checks = parse_level(options.optimize), parse_checks(options.checks)
+    engine = build_engine(level=level, checks=checks, cache=False, lazy=options.lazy, switches=switches)
+    spectest = _spectest(engine)
     held: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     unread = 0
@@ -82,7 +94,7 @@ def main(argv: list[str]) -> int:
     files = _files(options.files)
     for path in files:
         start = perf_counter()
-        outcome = _run(engine, path)
+        outcome = _run(engine, spectest, path)
         if outcome is None:
             unread += 1
             continue
