@@ -6,7 +6,7 @@ import ast
 import io
 import tokenize
 
-from tests.architecture.tree import Source, dotted, imports, sources
+from tests.architecture.tree import Source, dotted, imports, nodes, sources
 
 RAW_ADDRESSES = {
     "capability/filesystem/path.py": "openat2, which the standard library does not wrap",
@@ -60,7 +60,7 @@ def test_nothing_evaluates_text() -> None:
     users = [
         f"{source.path}:{node.lineno}"
         for source in sources()
-        for node in ast.walk(source.tree)
+        for node in nodes(source)
         if isinstance(node, ast.Call) and dotted(node.func) in ("eval", "exec", "compile", "__import__")
     ]
     assert not users, users
@@ -71,7 +71,7 @@ def test_only_the_command_line_reads_the_environment() -> None:
     names = {word.rpartition(".")[2] for word in words}
     users = set()
     for source in sources():
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, ast.Attribute) and dotted(node) in words:
                 users.add(source.room)
             if isinstance(node, ast.ImportFrom) and node.module == "os" and names & {a.name for a in node.names}:
@@ -103,7 +103,7 @@ def test_printing_is_the_command_lines_business() -> None:
         source.path
         for source in sources()
         if source.room != "cli"
-        for node in ast.walk(source.tree)
+        for node in nodes(source)
         if isinstance(node, ast.Call) and dotted(node.func) == "print"
     }
     assert users == set(PRINTING)

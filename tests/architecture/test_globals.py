@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 
-from tests.architecture.tree import Source, dotted, sources
+from tests.architecture.tree import Source, dotted, nodes, sources
 
 STATEFUL: dict[str, str] = {
     "api/engine.py:default_engine": "the engine of whoever names none, made on first use; it keeps no guest's state",
@@ -49,10 +50,11 @@ def _is_state(value: ast.expr) -> bool:
     return isinstance(value, ast.Call) and dotted(value.func).rpartition(".")[2] in STATE_CALLS
 
 
+@cache
 def _changed_names(source: Source) -> set[str]:
     """Names (last part of dotted ones) that the file changes in place or rebinds from inside a function."""
     changed: set[str] = set()
-    for node in ast.walk(source.tree):
+    for node in nodes(source):
         if isinstance(node, ast.Subscript) and isinstance(node.ctx, ast.Store | ast.Del):
             changed.add(dotted(node.value))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
@@ -68,7 +70,7 @@ def _changed_names(source: Source) -> set[str]:
 def _local_names(source: Source) -> set[str]:
     """Names that functions of the file bind themselves, so that changing them changes no global."""
     bound: set[str] = set()
-    for node in ast.walk(source.tree):
+    for node in nodes(source):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg)
             bound.update(argument.arg for argument in arguments if argument is not None)
@@ -82,12 +84,16 @@ def _local_names(source: Source) -> set[str]:
 
 def _imported_from(source: Source, module: str) -> dict[str, str]:
     """Names of ``module`` that the file imports: {its own name for it: the original name}."""
-    return {
-        alias.asname or alias.name: alias.name
-        for node in ast.walk(source.tree)
-        if isinstance(node, ast.ImportFrom) and node.module == module
-        for alias in node.names
-    }
+    return _imports_by_module(source).get(module, {})
+
+
+@cache
+def _imports_by_module(source: Source) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for node in nodes(source):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            found.setdefault(node.module, {}).update({alias.asname or alias.name: alias.name for alias in node.names})
+    return found
 
 
 def _changed_elsewhere(home: Source, name: str) -> bool:
@@ -112,7 +118,7 @@ def found_state() -> Iterator[str]:
                 or (_is_container(value) and (not is_final or _changed_elsewhere(source, name)))
             ):
                 yield f"{source.path}:{name}"
-        for node in ast.walk(source.tree):
+        for node in nodes(source):
             if isinstance(node, ast.FunctionDef):
                 for decorator in node.decorator_list:
                     call = decorator.func if isinstance(decorator, ast.Call) else decorator
@@ -132,7 +138,7 @@ def test_nothing_is_rebound_through_global() -> None:
     users = [
         f"{source.path}:{node.lineno}"
         for source in sources()
-        for node in ast.walk(source.tree)
+        for node in nodes(source)
         if isinstance(node, ast.Global)
     ]
     assert not users, users

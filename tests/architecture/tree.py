@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "wardian"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """One file: ``path`` below the package (``"compile/llvm.py"``), ``module`` its dotted name."""
 
@@ -50,10 +50,17 @@ def module_names() -> frozenset[str]:
     return frozenset(source.module for source in sources())
 
 
+@cache
+def nodes(source: Source) -> tuple[ast.AST, ...]:
+    """All nodes of the file's tree."""
+    return tuple(ast.walk(source.tree))
+
+
+@cache
 def imports(source: Source) -> list[tuple[int, str]]:
     """Every import of the file, wherever it stands (in a function, under TYPE_CHECKING): (line, dotted module)."""
     found: list[tuple[int, str]] = []
-    for node in ast.walk(source.tree):
+    for node in nodes(source):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
