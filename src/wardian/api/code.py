@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import weakref
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, final
 
 from wardian.compile.compiler import with_deep_stack
@@ -72,6 +72,7 @@ class ModuleCode:
         self._loaded = False
         self._cached: dict[int, int] = {}
         self._names: Names | None = None
+        self._hints: Mapping[int, bool] | None = None
         self._image: Image | Literal[False] | None = False
 
     def _options(self, exceptions: bool) -> CodeOptions:
@@ -120,7 +121,7 @@ class ModuleCode:
         compiler = self.engine.compiler
 
         def work() -> list[tuple[int, bytes, int]]:
-            return compiler.compile(self.ctx, self.options, indices)
+            return compiler.compile(self.ctx, self.options, indices, self._branch_hints())
 
         room = self.engine.process.stack_size() - self.engine.config.limits.stack
         made = work() if room >= _INLINE_STACK else with_deep_stack(work)
@@ -184,6 +185,14 @@ class ModuleCode:
         comp = self.ctx.types.expand(type_index)
         assert isinstance(comp, FuncType)
         return self.engine.glue(signature_code(comp, self.ctx.module.types))
+
+    def _branch_hints(self) -> Mapping[int, bool]:
+        """The branch hint section, read on first use."""
+        if self._hints is None:
+            from wardian.binary.custom import branch_hints
+
+            self._hints = branch_hints(self.ctx.module)
+        return self._hints
 
     def names(self) -> Names:
         """The name section, read on first use."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
 from wardian.compile.artifact import Functions, decode_images, encode_images
@@ -131,8 +131,12 @@ class Compiler:
         if self.cache is not None and new:
             self.cache.store(cache_key, Functions.join(self.load_functions(cache_key), new).encode())
 
-    def compile(self, ctx: ModuleContext, options: CodeOptions, indices: Sequence[int]) -> list[tuple[int, bytes, int]]:
+    def compile(
+        self, ctx: ModuleContext, options: CodeOptions, indices: Sequence[int], hints: Mapping[int, bool]
+    ) -> list[tuple[int, bytes, int]]:
         """Validate and compile defined functions: ``(index, code, entry offset)`` each.
+
+        ``hints`` are the module's branch hints (:func:`wardian.binary.custom.branch_hints`).
 
         Raises :class:`InvalidError`, :class:`MalformedError`, :class:`FeatureDisabled`, :class:`LimitExceeded`.
         """
@@ -142,7 +146,7 @@ class Compiler:
         from wardian.compile.lowering import function_text
 
         backend = self.backend()
-        facts = ModuleFacts(ctx.module, options)
+        facts = ModuleFacts(ctx.module, options, hints)
         out = []
         for index in indices:
             for split in (False, True):

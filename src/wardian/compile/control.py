@@ -43,7 +43,7 @@ def if_(lo: Lowering, fam: f.If, imm: object) -> None:
     then, frame.else_label = b.label(), b.label()
     lo.stack += lo.pop_n(len(params))
     frame.saved = lo.stack[frame.height :]
-    b.cond_br(cond, then, frame.else_label)
+    b.cond_br(cond, then, frame.else_label, lo.hint)
     b.start(then)
     lo.frames.append(frame)
 
@@ -112,7 +112,7 @@ def br_if(lo: Lowering, fam: f.BrIf, imm: int) -> None:
     frame = lo.target(imm)
     lo.join(frame)
     on = lo.b.label()
-    lo.b.cond_br(cond, frame.label, on)
+    lo.b.cond_br(cond, frame.label, on, lo.hint)
     lo.b.start(on)
 
 

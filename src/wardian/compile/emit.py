@@ -8,6 +8,7 @@ guest. Text rather than llvmlite's builder objects because it is some thirty tim
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Final, TypeAlias, final
 
 Value: TypeAlias = "tuple[str, str]"
@@ -20,6 +21,8 @@ HOSTDATA: Final = ", !tbaa !3"
 CONSTANT: Final = ", !invariant.load !0"
 """A load whose location never changes once an instance exists."""
 UNLIKELY: Final = ", !prof !5"
+HINT: Final = MappingProxyType({False: ", !prof !8", True: ", !prof !9"})
+"""A branch hint (``metadata.code.branch_hint``) -> weights of a condition that is rarely, or usually, true."""
 
 METADATA: Final = """
 !0 = !{}
@@ -29,6 +32,8 @@ METADATA: Final = """
 !4 = !{!"host", !6, i64 0}
 !5 = !{!"branch_weights", i32 1, i32 1048575}
 !6 = !{!"wardian"}
+!8 = !{!"branch_weights", i32 1, i32 2000}
+!9 = !{!"branch_weights", i32 2000, i32 1}
 """
 
 

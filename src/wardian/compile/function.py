@@ -39,10 +39,12 @@ SLOT_SIZE: Final = 16
 class ModuleFacts:
     """What lowering asks about the module, flattened once per module."""
 
-    __slots__ = ("globals", "layout", "memories", "module", "options", "tables", "tags", "types")
+    __slots__ = ("globals", "hints", "layout", "memories", "module", "options", "tables", "tags", "types")
 
-    def __init__(self, module: Module, options: CodeOptions) -> None:
+    def __init__(self, module: Module, options: CodeOptions, hints: Mapping[int, bool]) -> None:
+        """``hints``: see :func:`wardian.binary.custom.branch_hints`."""
         self.module = module
+        self.hints = hints
         self.options = options
         self.types = module.types
         self.layout = InstanceLayout.of(module)
@@ -105,6 +107,7 @@ class Lowering:
         "count",
         "facts",
         "frames",
+        "hint",
         "index",
         "local_types",
         "locals",
@@ -121,6 +124,8 @@ class Lowering:
         self.b = Emitter()
         self.stack: list[Value] = []
         self.frames: list[Frame] = []
+        self.hint = ""
+        """Weights of the conditional branch that is being lowered."""
         self.count = 0
         self.calls = False
         self.tries: list[Frame] = []

@@ -7,7 +7,8 @@ validator. Every family of the instruction table has one lowering, or its rows a
 from __future__ import annotations
 
 import functools
-from typing import Any, Final, NoReturn
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn, final
 
 from wardian.binary.body import locals_of
 from wardian.compile import (
@@ -21,7 +22,7 @@ from wardian.compile import (
     simd_lanes,
     simd_memory,
 )
-from wardian.compile.emit import METADATA
+from wardian.compile.emit import HINT, METADATA
 from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
 from wardian.errors import FeatureDisabled
 from wardian.syntax.instructions import ROWS, Row
@@ -64,6 +65,24 @@ def _refuse(row: Row) -> Handler:
     return refuse
 
 
+@final
+class Hinted:
+    """What :func:`validate_body` drives in place of a :class:`Lowering` when the module has branch hints."""
+
+    __slots__ = ("_hints", "_lowering", "_step")
+
+    def __init__(self, lowering: Lowering, hints: Mapping[int, bool]) -> None:
+        """``hints``: see :func:`wardian.binary.custom.branch_hints`."""
+        self._lowering = lowering
+        self._step = lowering.step
+        self._hints = hints
+
+    def step(self, offset: int, row: Row, imm: object, reachable: bool) -> None:
+        likely = self._hints.get(offset)
+        self._lowering.hint = "" if likely is None else HINT[likely]
+        self._step(offset, row, imm, reachable)
+
+
 def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: str, split: bool = False) -> str:
     """An LLVM module with defined function ``index``; validates it on the way.
 
@@ -73,6 +92,6 @@ def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: 
     start, end = facts.module.bodies[index]
     runs, _ = locals_of(facts.module.source, start, end, ctx.limits)
     lo = Lowering(facts, index, runs, handlers())
-    validate_body(ctx, index, lo)
+    validate_body(ctx, index, Hinted(lo, facts.hints) if facts.hints else lo)
     text = lo.text(split or lo.frame_estimate() > SMALL_FRAME)
     return "\n".join([preamble, *sorted(lo.b.declared.union(STACK_DECLARATIONS)), text, METADATA])
