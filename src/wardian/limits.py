@@ -45,6 +45,7 @@ class Limits(Record):
 
     memory: int = 4 << 30
     table_elements: int = 10_000_000
+    gc_heap: int = 1 << 30
     instances: int = 1_000_000
     stack: int = 4 << 20
 

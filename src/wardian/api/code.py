@@ -23,6 +23,7 @@ from wardian.valid.constexpr import lone_integer
 from wardian.valid.context import ModuleContext
 from wardian.vm.abi import signature_code
 from wardian.vm.layout import InstanceLayout
+from wardian.vm.objects import has_objects, kind
 
 if TYPE_CHECKING:
     from wardian.api.engine import Engine
@@ -63,7 +64,7 @@ class ModuleCode:
         self.type_ids = Block(8 * len(module.types))
         for i, sub in enumerate(module.types):
             parent = self.type_ids[8 * sub.supers[0]] if sub.supers else 0
-            self.type_ids[8 * i] = process.type_id(ctx.types.key(i), parent)
+            self.type_ids[8 * i] = process.type_id(ctx.types.key(i), parent, kind(sub.comp, module.types))
         self._resolved: set[int] = set()
         self._new: list[tuple[int, bytes, int]] = []
         self._mapped: list[CodeRegion] = []
@@ -86,6 +87,10 @@ class ModuleCode:
     @property
     def has_tags(self) -> bool:
         return bool(self.ctx.tags)
+
+    @property
+    def has_objects(self) -> bool:
+        return has_objects(self.ctx.module)
 
     def with_exceptions(self) -> ModuleCode:
         with self._lock:

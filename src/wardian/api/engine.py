@@ -16,13 +16,18 @@ from wardian.compile.link import Image
 from wardian.errors import LimitExceeded, Refused
 from wardian.runtime import calls
 from wardian.runtime.function import NativeTypes
+from wardian.runtime.heap import Heap
+from wardian.runtime.instantiate import make_heap
 from wardian.runtime.process import Process, process
+from wardian.runtime.store import Store
 from wardian.vm.builtins import STUB_SIZE, STUBS
 from wardian.vm.layout import InstanceLayout
 from wardian.vm.platform import MACHINES
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from wardian.api.collector import CollectorCode
 
 _LAYOUT_LIMIT: Final = 1 << 31
 
@@ -77,9 +82,20 @@ class Engine:
                 runtime.start(self._core)
                 core = runtime.core
                 runtime.types = NativeTypes(runtime.builtins.address, core["getbuffer"])
+                runtime.make_heap = self._make_heap
                 calls.bind(runtime)
         runtime.watch_signals()
         return runtime
+
+    def _make_heap(self, store: Store) -> Heap:
+        """See :attr:`Process.make_heap`; its collector is compiled once per process."""
+        return make_heap(store, self._collector)
+
+    @functools.cached_property
+    def _collector(self) -> CollectorCode:
+        from wardian.api.collector import CollectorCode
+
+        return CollectorCode(self)
 
     def _core(self) -> tuple[bytes, int, bytes, dict[str, int]]:
         image = self.compiler.core()

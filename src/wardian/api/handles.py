@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 from wardian.api.engine import Engine, default_engine
 from wardian.errors import printable
 from wardian.limits import PAGE
-from wardian.runtime import values
+from wardian.runtime import references
 from wardian.runtime.cells import GlobalInstance
 from wardian.runtime.instance import Instance as InstanceData
 from wardian.runtime.memory import MemoryInstance
@@ -224,42 +224,55 @@ class Table:
             raise IndexError(f"{index} is out of the table's {len(self._instance)} elements")
         return index
 
-    def _store(self) -> Store | None:
-        return next((k.root() for k in self._instance.keep if isinstance(k, Store)), None)
-
     def _word(self, value: Any) -> int:
+        """The word for ``value``; -1 if it has to wait for the table to be linked."""
         table = self._instance
-        store = self._store()
-        if store is None and value is not None:
-            store = _store_of(value)
-            if store is not None:
-                table.keep.append(store)
-        return values.to_word(value, table.declared.element, table.types, store, "the element")
+        store = _owner(table, value)
+        if store is None and table.is_heap_ref and value is not None:
+            return -1
+        return references.to_word(value, table.declared.element, table.types, store, "the element")
 
     def __getitem__(self, index: int) -> Any:
         table = self._instance
-        return values.from_word(table.word(self._index(index)), table.declared.element, table.types, self._store())
+        index = self._index(index)
+        if index in table.waiting:
+            return table.waiting[index]
+        return references.from_word(table.word(index), table.declared.element, table.types, references.owner(table))
 
     def __setitem__(self, index: int, value: Any) -> None:
-        self._instance.write(self._index(index), [self._word(value)])
+        table = self._instance
+        index = self._index(index)
+        word = self._word(value)
+        table.waiting.pop(index, None)
+        if word < 0:
+            table.waiting[index] = value
+        else:
+            table.write(index, [word])
 
     def grow(self, count: int, value: Any = None) -> int:
         """Add ``count`` elements of ``value``; the old size. Raises ``MemoryError`` if that is refused."""
         if count < 0:
             raise ValueError("a table cannot shrink")
-        old = self._instance.grow(count, self._word(value))
+        word = self._word(value)
+        old = self._instance.grow(count, max(word, 0))
         if old < 0:
             raise MemoryError(f"the table cannot grow by {count} elements")
+        if word < 0:
+            self._instance.waiting.update(dict.fromkeys(range(old, old + count), value))
         return old
 
     def __repr__(self) -> str:
         return f"<wardian.Table: {len(self)} x {self._instance.declared.element}>"
 
 
-def _store_of(value: Any) -> Store | None:
-    """The store a ``Func`` belongs to."""
-    types = default_engine().process.types
-    return types.instance_of(value).store.root() if isinstance(value, types.Func) else None
+def _owner(cell: TableInstance | GlobalInstance, value: Any) -> Store | None:
+    """The store of a table or a global; one that has none joins that of the ``value`` it is to hold."""
+    found = references.owner(cell)
+    if found is None and value is not None:
+        found = references.store_of(value, default_engine().process)
+        if found is not None:
+            references.settle(cell, found)
+    return found
 
 
 @final
@@ -282,13 +295,12 @@ class Global:
     def type(self) -> GlobalType:
         return self._instance.type
 
-    def _store(self) -> Store | None:
-        return next((k.root() for k in self._instance.keep if isinstance(k, Store)), None)
-
     @property
     def value(self) -> Any:
         cell = self._instance
-        return values.from_word(cell.word, cell.type.value, cell.types, self._store())
+        if cell.waiting is not None:
+            return cell.waiting
+        return references.from_word(cell.word, cell.type.value, cell.types, references.owner(cell))
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -298,12 +310,12 @@ class Global:
 
     def _set(self, value: Any) -> None:
         cell = self._instance
-        store = self._store()
-        if store is None and value is not None and isinstance(cell.type.value, RefType):
-            store = _store_of(value)
-            if store is not None:
-                cell.keep.append(store)
-        cell.word = values.to_word(value, cell.type.value, cell.types, store, "the value")
+        store = _owner(cell, value) if isinstance(cell.type.value, RefType) else None
+        cell.waiting = None
+        if store is None and cell.types.is_heap_ref(cell.type.value):
+            cell.waiting = value
+            return
+        cell.set(references.to_word(value, cell.type.value, cell.types, store, "the value"))
 
     def __repr__(self) -> str:
         return f"<wardian.Global: {'mut ' * self.type.mutable}{self.type.value} = {self.value!r}>"

@@ -14,7 +14,7 @@ from wardian.api.code import ModuleCode
 from wardian.api.handles import Global, Instance, Memory, Table
 from wardian.errors import LinkError, printable
 from wardian.limits import Limits
-from wardian.runtime import values
+from wardian.runtime import references, values
 from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.instantiate import Extern
@@ -71,6 +71,8 @@ class Linker:
                 host = HostFunc(store, extern, i.type, self.types, type_id, _label(i), self.code.glue(i.type))
                 out.append(host.instance)
             else:
+                if isinstance(extern, TableInstance | GlobalInstance):
+                    references.settle(extern, store)
                 out.append(extern)
         return out
 
@@ -116,7 +118,7 @@ class Linker:
                 raise self.wrong(i, values.kind_of(value))
             made = GlobalInstance(wanted, self.types)
             try:
-                made.word = values.to_word(value, wanted.value, self.types, None, _label(i))
+                made.word = references.to_word(value, wanted.value, self.types, None, _label(i))
             except (TypeError, OverflowError) as error:
                 raise self.wrong(i, repr(value)) from error
             return made

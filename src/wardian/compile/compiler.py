@@ -107,6 +107,22 @@ class Compiler:
 
         return self._image(f"signature {code}", text)
 
+    def collector(self, ctx: ModuleContext) -> list[Image]:
+        """The collector's functions, an image each."""
+
+        def one(index: int) -> Image:
+            def text(preamble: str) -> str:
+                from wardian.compile.function import ModuleFacts
+                from wardian.compile.lowering import function_text
+                from wardian.compile.options import CodeOptions
+
+                facts = ModuleFacts(ctx.module, CodeOptions("O2", "explicit", stack_checks=False))
+                return function_text(facts, ctx, index, preamble)
+
+            return self._image(f"collector {index}", text)
+
+        return [one(index) for index in range(len(ctx.module.funcs))]
+
     def flush(self) -> None:
         """Write new glue to the cache."""
         with self._lock:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from wardian.compile import bounds
+from wardian.compile import bounds, heap
 from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, const
 from wardian.compile.exceptions import land_exceptions
 from wardian.compile.function import CTX, FamilyTable, Frame, Lowering
@@ -183,21 +183,9 @@ def call_indirect(lo: Lowering, fam: f.CallIndirect, imm: tuple[int, int]) -> No
 
 def check_type(lo: Lowering, ref: tuple[str, str], type_index: int) -> None:
     """Trap unless the function behind ``ref`` has the type, or (if it may have subtypes) a subtype of it."""
-    b = lo.b
-    actual = b.load(b.offset(ref, FUNCREF.at["type_id"]), "i64", HOSTDATA)
-    ids = lo.pointer_at(HEADER.at["type_ids"])
-    wanted = b.load(b.offset(ids, 8 * type_index), "i64", CONSTANT)
-    differs = b.icmp("ne", actual, wanted)
-    if lo.facts.types[type_index].final:
-        lo.trap_if(differs, TrapCode.BAD_SIGNATURE)
-        return
-    look, ok = b.label(), b.label()
-    b.cond_br(differs, look, ok, UNLIKELY)
-    b.start(look)
-    matches = lo.builtin("type_matches", "i32", actual, wanted)
-    lo.trap_if(b.icmp("eq", matches, const(0, "i32")), TrapCode.BAD_SIGNATURE)
-    b.br(ok)
-    b.start(ok)
+    actual = lo.b.load(lo.b.offset(ref, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
+    fits = heap.matches(lo, actual, type_index)
+    lo.trap_if(lo.b.icmp("eq", fits, const(0, "i1")), TrapCode.BAD_SIGNATURE)
 
 
 def call_through(lo: Lowering, ref: tuple[str, str], type_index: int, tail: bool) -> None:

@@ -18,6 +18,12 @@ GUEST: Final = ", !tbaa !1"
 """Access to guest memory: aliases no other tag."""
 HOSTDATA: Final = ", !tbaa !3"
 """Access to a structure of :mod:`wardian.vm.layout` that may change while a function runs."""
+HEAPDATA: Final = ", !tbaa !10"
+"""Access to a field or an element of a heap object."""
+OBJECT: Final = ", !tbaa !12"
+"""Access to what never changes in a heap object once it is made: its header and an array's length."""
+FREERUN: Final = ", !tbaa !14"
+"""Access to the runs new objects are taken from."""
 CONSTANT: Final = ", !invariant.load !0"
 """A load whose location never changes once an instance exists."""
 UNLIKELY: Final = ", !prof !5"
@@ -34,6 +40,12 @@ METADATA: Final = """
 !6 = !{!"wardian"}
 !8 = !{!"branch_weights", i32 1, i32 2000}
 !9 = !{!"branch_weights", i32 2000, i32 1}
+!10 = !{!11, !11, i64 0}
+!11 = !{!"heap", !6, i64 0}
+!12 = !{!13, !13, i64 0}
+!13 = !{!"object", !6, i64 0}
+!14 = !{!15, !15, i64 0}
+!15 = !{!"run", !6, i64 0}
 """
 
 

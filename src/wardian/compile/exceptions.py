@@ -94,7 +94,7 @@ def land_exceptions(lo: Lowering, frame: Frame) -> None:
             hit, after = b.label(), b.label()
             b.cond_br(same, hit, after)
             b.start(hit)
-            lo.stack += heap.exception_values(lo, exception, [lo.facts.llvm(t) for t in _tag_type(lo, tag).params])
+            lo.stack += heap.exception_values(lo, exception, _tag_type(lo, tag).params)
         b.store(const(0, "i32"), pending, HOSTDATA)
         if kind in _WITH_REFERENCE:
             lo.push(exception)

@@ -21,6 +21,7 @@ from wardian.syntax.instructions import Row
 from wardian.syntax.module import Module
 from wardian.syntax.types import FuncType, MemoryType, NumType, RefType, TableType, ValType
 from wardian.vm import abi, builtins
+from wardian.vm.objects import has_objects
 from wardian.vm.layout import FUNCREF, HEADER, STORE, InstanceLayout
 from wardian.vm.traps import TrapCode
 
@@ -34,12 +35,15 @@ the headroom that :mod:`wardian.runtime` keeps."""
 SLOT_SIZE: Final = 16
 """Upper bound of the stack one value takes."""
 
+_STORE_KEY, _TYPES_KEY, _HEAP_KEY = -1, -2, -3
+"""Where :meth:`Lowering._entry_word` keeps what is no memory's base."""
+
 
 @final
 class ModuleFacts:
     """What lowering asks about the module, flattened once per module."""
 
-    __slots__ = ("globals", "hints", "layout", "memories", "module", "options", "tables", "tags", "types")
+    __slots__ = ("globals", "has_objects", "hints", "layout", "memories", "module", "options", "tables", "tags", "types")
 
     def __init__(self, module: Module, options: CodeOptions, hints: Mapping[int, bool]) -> None:
         """``hints``: see :func:`wardian.binary.custom.branch_hints`."""
@@ -52,11 +56,20 @@ class ModuleFacts:
         self.tables: list[TableType] = module.table_types()
         self.globals = module.global_types()
         self.tags = module.tag_types()
+        self.has_objects = has_objects(module)
 
     def func_type(self, type_index: int) -> FuncType:
         comp = self.types[type_index].comp
         assert isinstance(comp, FuncType)
         return comp
+
+    def depth(self, type_index: int) -> int:
+        """How many supertypes a type has."""
+        depth = 0
+        while supers := self.types[type_index].supers:
+            type_index = supers[0]
+            depth += 1
+        return depth
 
     def llvm(self, type: ValType) -> str:
         return abi.llvm_type(type, self.types)
@@ -66,7 +79,19 @@ class ModuleFacts:
 class Frame:
     """A control frame. ``kind`` ``"dead"``: opened in unreachable code, emits nothing."""
 
-    __slots__ = ("catches", "else_label", "header", "height", "incoming", "kind", "label", "params", "results", "saved")
+    __slots__ = (
+        "catches",
+        "else_label",
+        "header",
+        "height",
+        "incoming",
+        "kind",
+        "label",
+        "params",
+        "results",
+        "safepoints",
+        "saved",
+    )
 
     def __init__(self, kind: str, label: str, params: list[str], results: list[str], height: int) -> None:
         self.kind = kind
@@ -80,6 +105,8 @@ class Frame:
         self.catches: tuple[tuple[int, int | None, int], ...] = ()
         self.saved: list[Value] = []
         self.header: tuple[int, list[str]] = (0, [])
+        self.safepoints: tuple[int, int] = (0, 0)
+        """Of a loop: calls and array accesses before it; see :meth:`Lowering.element_index`."""
 
     def arity(self) -> int:
         return len(self.incoming)
@@ -105,12 +132,14 @@ class Lowering:
         "b",
         "calls",
         "count",
+        "elements",
         "facts",
         "frames",
         "hint",
         "index",
         "local_types",
         "locals",
+        "safepoints",
         "stack",
         "tries",
         "type",
@@ -128,6 +157,8 @@ class Lowering:
         """Weights of the conditional branch that is being lowered."""
         self.count = 0
         self.calls = False
+        self.safepoints = 0
+        self.elements: list[tuple[int, str, str]] = []
         self.tries: list[Frame] = []
         self._propagates = False
         self._attributes = "#0"
@@ -249,9 +280,45 @@ class Lowering:
 
     def builtin(self, name: str, result: str, *args: Value) -> Value:
         """Call the core function ``name`` with this function's context first."""
-        self.calls = True
+        self.note_call()
         f = self.b.load(self.b.offset(self.builtins(), builtins.SLOT[name]), "ptr", CONSTANT)
         return self.b.call(result, f, [CTX, *args])
+
+    def note_call(self) -> None:
+        """A call follows: the frame needs a stack check, and a collection may happen there."""
+        self.calls = True
+        self.safepoints += 1
+
+    def store(self) -> Value:
+        """Address of the STORE."""
+        return self._entry_word(_STORE_KEY, CTX, HEADER.at["store"])
+
+    def type_ids(self) -> Value:
+        """Address of the instance's canonical type ids."""
+        return self._entry_word(_TYPES_KEY, CTX, HEADER.at["type_ids"])
+
+    def heap_base(self) -> Value:
+        """Base address of the store's heap, which never moves, but may be made while code runs that opens no object itself."""
+        if self.facts.has_objects:
+            return self._entry_word(_HEAP_KEY, self.store(), STORE.at["heap"])
+        return self.b.load(self.b.offset(self.store(), STORE.at["heap"]), "ptr", HOSTDATA)
+
+    def _entry_word(self, key: int, base: Value, at: int) -> Value:
+        found = self._bases.get(key)
+        if found is None:
+            found = self._bases[key] = self.b.entry_load(base, at, "ptr")
+        return found
+
+    def element_index(self, index: Value) -> Value:
+        """An array index (``i64``) to be added to an object's address.
+
+        The collector finds an object by any pointer into it. In a loop with calls LLVM could keep only a pointer outside of
+        it, such as one that lacks the constant part of the index; there it is given an index it cannot take apart.
+        """
+        n = self.b.name()
+        self.elements.append((len(self.b.lines), n, index[0]))
+        self.b.lines.append(f" {n} = add i64 {index[0]}, 0")
+        return n, "i64"
 
     def memory_base(self, memory: int) -> Value:
         base = self._bases.get(memory)
@@ -277,7 +344,7 @@ class Lowering:
         self.call_code(code, context, type, tail)
 
     def call_code(self, code: Value, context: Value, type: FuncType, tail: bool) -> None:
-        self.calls = True
+        self.note_call()
         args = [context]
         many = len(type.results) > abi.MAX_REGISTER_RESULTS
         if many:
@@ -353,6 +420,7 @@ class Lowering:
         self.jump(frame)
         b = self.b
         b.start(frame.label)
+        frame.safepoints = self.safepoints, len(self.elements)
         names = [b.name() for _ in frame.params]
         frame.header = (len(b.lines), names)
         b.lines.extend([""] * len(names))
@@ -363,6 +431,11 @@ class Lowering:
         at, names = frame.header
         for i, name in enumerate(names):
             self.b.lines[at + i] = phi_text(name, frame.params[i], frame.incoming[i])
+        calls, elements = frame.safepoints
+        if self.safepoints > calls:
+            for line, n, index in self.elements[elements:]:
+                self.b.lines[line] = f' {n} = call i64 asm "", "=r,0"(i64 {index})'
+            del self.elements[elements:]
 
     def land(self, frame: Frame) -> None:
         """Start ``frame``'s end label and push its results."""
@@ -419,7 +492,7 @@ class Lowering:
         if self._ret_buffer is not None:
             out.append(f" %results = alloca i8, i32 {abi.RESULT_SLOT * self._ret_slots}, align 16")
         out += b.entry
-        if self.calls and not split:
+        if self.calls and self.facts.options.stack_checks and not split:
             out += stack_check("")
         out.append(" br label %start")
         out += b.lines

@@ -15,6 +15,7 @@ from wardian.compile import (
     atomic,
     control,
     exceptions,
+    gc,
     memory,
     numeric,
     simd_float,
@@ -35,6 +36,7 @@ _TABLES: Final = (
     memory.LIVE,
     atomic.LIVE,
     exceptions.LIVE,
+    gc.LIVE,
     simd_memory.LIVE,
     simd_lanes.LIVE,
     simd_integer.LIVE,
@@ -53,8 +55,7 @@ def handlers() -> Handlers:
 
 def lowered(row: Row) -> bool:
     """Can this engine compile ``row``?"""
-    known = any(type(row.family) in part for part in _TABLES)
-    return known and row.feature not in ("gc", "exceptions")
+    return any(type(row.family) in part for part in _TABLES)
 
 
 def _refuse(row: Row) -> Handler:
@@ -93,5 +94,5 @@ def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: 
     runs, _ = locals_of(facts.module.source, start, end, ctx.limits)
     lo = Lowering(facts, index, runs, handlers())
     validate_body(ctx, index, Hinted(lo, facts.hints) if facts.hints else lo)
-    text = lo.text(split or lo.frame_estimate() > SMALL_FRAME)
+    text = lo.text(facts.options.stack_checks and (split or lo.frame_estimate() > SMALL_FRAME))
     return "\n".join([preamble, *sorted(lo.b.declared.union(STACK_DECLARATIONS)), text, METADATA])

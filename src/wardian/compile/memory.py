@@ -118,7 +118,7 @@ def table_size(lo: Lowering, fam: f.TableSize, imm: int) -> None:
 
 
 def _as_word(lo: Lowering, value: Value) -> Value:
-    return lo.b.cast("ptrtoint", value, "i64") if value[1] == "ptr" else value
+    return lo.b.cast("ptrtoint" if value[1] == "ptr" else "zext", value, "i64")
 
 
 def table_grow(lo: Lowering, fam: f.TableGrow, imm: int) -> None:

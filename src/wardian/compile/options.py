@@ -15,3 +15,5 @@ class CodeOptions(Record):
     checks: Literal["guard", "explicit"] = "explicit"
     exceptions: bool = False
     """Look for a pending exception after each call: needed as soon as some module of the store has tags."""
+    stack_checks: bool = True
+    """Off for the collector, which needs little stack and must not stop half way."""

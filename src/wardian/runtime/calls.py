@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any, Final
 
 from wardian.errors import Frame, Interrupted, StoreBusy, Trap, WasmException
-from wardian.runtime import values
+from wardian.runtime import references, values
 from wardian.runtime.cells import Tag
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.process import Process
 from wardian.runtime.store import Store
 from wardian.syntax.types import F32, F64, V128, RefType, ValType
-from wardian.vm.layout import EXCEPTION, STORE, THREAD
+from wardian.vm.heap import EXCEPTION, EXCEPTION_SIZE, EXCEPTION_TAG
+from wardian.vm.layout import STORE, THREAD
 from wardian.vm.traps import TRAPS, TrapCode
 
 _WORD: Final = (1 << 64) - 1
@@ -41,13 +42,13 @@ def bind(process: Process) -> None:
     def box(owner: object, position: int, word: int) -> Any:
         f = function_of(owner)
         type_, _ = _place(f, position)
-        return values.from_word(word, type_, f.types, f.store)
+        return references.from_word(word, type_, f.types, f.store)
 
     def unbox(owner: object, position: int, value: Any) -> Any:
         f = function_of(owner)
         type_, what = _place(f, position)
         if isinstance(type_, RefType):
-            return values.to_ref(value, type_, f.types, f.store, what)
+            return references.to_ref(value, type_, f.types, f.store, what)
         if type_ is V128:
             return values.to_vector(value, what)
         return values.to_float(value, type_, what) if type_ in (F32, F64) else values.to_int(value, type_, what)
@@ -62,9 +63,6 @@ def bind(process: Process) -> None:
                 f"{f.name}() must return a sequence of {wanted} results {f.type}, not {values.kind_of(value)}"
             )
         return items
-
-    def type_matches(owner: object, actual: int, wanted: int) -> int:
-        return int(process.type_matches(actual, wanted))
 
     def exception(func: Any) -> None:
         raise pending_exception(instance_of(func).store.root())
@@ -87,10 +85,9 @@ def bind(process: Process) -> None:
         ("py_box", box),
         ("py_unbox", unbox),
         ("py_results", results),
-        ("py_type_matches", type_matches),
         ("py_exception", exception),
         ("py_throw", throw),
-        ("py_exception_new", lambda owner, count: owner.store.root().new_exception(count)),
+        ("py_function_number", lambda owner, ref: owner.store.function_number(ref)),
         ("py_resolve", lambda owner, index: owner.resolve(index)),
         ("py_memory_grow", lambda owner, memory, delta: owner.memories[memory].grow(delta)),
         ("py_memory_wait", memory_wait),
@@ -132,14 +129,15 @@ def _slow_call(process: Process, f: FuncInstance, func: Any, args: tuple[Any, ..
 
 def pending_exception(store: Store) -> WasmException:
     """The exception that has left the store's last guest frame, as Python's; it is pending no longer."""
-    peek = store.process.native.peek
-    at = store.block[STORE.at["heap"]] + store.block[STORE.at["pending"]]
-    store.block[STORE.at["pending"]] = 0
-    tag = store.tags[peek(at + EXCEPTION.at["tag"])]
-    payload = [
-        values.from_word(peek(at + 16 * i) | peek(at + 16 * i + 8) << 64, type_, tag.types, store)
-        for i, type_ in enumerate(tag.type.params, EXCEPTION.size // 16)
-    ]
+    heap, pending = store.heap(), STORE.at["pending"]
+    reference = store.block[pending]
+    view = heap.bytes()
+    tag = store.tags[int.from_bytes(view[reference + EXCEPTION_TAG : reference + EXCEPTION_TAG + 8], "little")]
+    payload = []
+    for i, type_ in enumerate(tag.type.params):
+        at = reference + EXCEPTION_SIZE + 16 * i
+        payload.append(references.read(heap, at, type_, tag.types))
+    store.block[pending] = 0
     return WasmException(tag, *payload)
 
 
@@ -151,18 +149,14 @@ def throw_in(store: Store, error: WasmException) -> None:
     wanted = tag.type.params
     if len(error.payload) != len(wanted):
         raise TypeError(f"the tag takes {len(wanted)} values, {len(error.payload)} given")
-    words = [
-        values.to_word(value, type_, tag.types, store, f"exception value {i + 1}")
-        for i, (value, type_) in enumerate(zip(error.payload, wanted, strict=True))
-    ]
+    heap = store.heap()
+    exception = heap.make(EXCEPTION_SIZE + 16 * len(wanted), EXCEPTION)
+    reference = exception.reference
+    heap.bytes()[reference + EXCEPTION_TAG : reference + EXCEPTION_TAG + 8] = tag.number.to_bytes(8, "little")
+    for i, (value, type_) in enumerate(zip(error.payload, wanted, strict=True)):
+        what = f"exception value {i + 1}"
+        references.write(heap, reference + EXCEPTION_SIZE + 16 * i, value, type_, tag.types, what)
     store.tags.setdefault(tag.number, tag)
-    reference = store.new_exception(len(words))
-    at = store.block[STORE.at["heap"]] + reference
-    poke = store.process.native.poke
-    poke(at + EXCEPTION.at["tag"], tag.number)
-    for i, word in enumerate(words, EXCEPTION.size // 16):
-        poke(at + 16 * i, word & _WORD)
-        poke(at + 16 * i + 8, word >> 64)
     store.block[STORE.at["pending"]] = reference
 
 

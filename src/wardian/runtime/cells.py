@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final, final
 
+from wardian.runtime.heap import plain_word
 from wardian.runtime.native import Block
 from wardian.runtime.process import process
 from wardian.syntax.module import Module
@@ -22,6 +23,7 @@ from wardian.syntax.types import (
     ValType,
 )
 from wardian.valid.types import TypeContext
+from wardian.vm.layout import ROOT
 
 _WORD: Final = (1 << 64) - 1
 
@@ -30,7 +32,7 @@ _WORD: Final = (1 << 64) - 1
 class GlobalInstance:
     """One global: a cell of 16 bytes in ``block`` at ``offset`` (an instance's context, or a block of its own)."""
 
-    __slots__ = ("__weakref__", "block", "keep", "offset", "type", "types")
+    __slots__ = ("__weakref__", "_root", "block", "keep", "offset", "type", "types", "waiting")
 
     def __init__(self, type: GlobalType, types: TypeContext, block: Block | None = None, offset: int = 0) -> None:
         self.type = type
@@ -38,6 +40,13 @@ class GlobalInstance:
         self.block = Block(16) if block is None else block
         self.offset = offset
         self.keep: list[object] = []
+        self._root: Block | None = None
+        self.waiting: object = None
+        """Of a global for heap references that no store has yet: its value in Python."""
+        if block is None and types.is_heap_ref(type.value):
+            self._root = Block(ROOT.size)
+            self._root[ROOT.at["base"]] = self.block.address
+            self._root[ROOT.at["length"]] = 1
 
     @property
     def address(self) -> int:
@@ -55,6 +64,14 @@ class GlobalInstance:
             self.block[self.offset + 8] = value >> 64
             value &= _WORD
         self.block[self.offset] = value
+
+    def set(self, word: int) -> None:
+        """Store a word, such as one that holds a reference (:class:`wardian.runtime.heap.HeapRef`)."""
+        self.word = plain_word(word)
+
+    def roots(self) -> list[int]:
+        """What the collector must look at, for a global that is a block of its own: addresses as in STORE.roots."""
+        return [] if self._root is None else [self._root.address]
 
 
 TAG_TYPES: Final[MappingProxyType[str, ValType]] = MappingProxyType(

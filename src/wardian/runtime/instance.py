@@ -32,6 +32,10 @@ class Code(Protocol):
     type_ids: Block
     """Canonical id of each type of the module, 8 bytes each."""
 
+    @property
+    def has_objects(self) -> bool:
+        """Does it make or open structures, arrays or exceptions, so that its instances need a heap?"""
+
     def resolve(self, index: int) -> int:
         """Address of the machine code of defined function ``index``, compiled now if need be."""
 

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import Any, TypeAlias, final
+from typing import TypeAlias, final
 
-from wardian.errors import Trap
+from wardian.errors import LimitExceeded, Trap
 from wardian.limits import Limits
 from wardian.runtime.cells import GlobalInstance, Tag
-from wardian.runtime.function import FuncInstance
+from wardian.runtime.function import FuncInstance, HostFunc
+from wardian.runtime.heap import Heap, HeapRef, NativeFunction, plain_word
 from wardian.runtime.instance import Code, Instance
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.native import Block, bytes_address
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.syntax.module import ElemSegment
-from wardian.syntax.types import HeapType, MemoryType, RefType
+from wardian.syntax.types import FUNC, ArrayType, HeapType, MemoryType, NumType, PackedType, RefType, StructType
 from wardian.valid.constexpr import evaluate
-from wardian.vm.layout import SEGMENT
+from wardian.vm import heap as places
+from wardian.vm.layout import ROOT, SEGMENT, STORE
+from wardian.vm.objects import storage_size, struct_layout
 from wardian.vm.traps import TRAPS, TrapCode
 
 Extern: TypeAlias = "FuncInstance | TableInstance | MemoryInstance | GlobalInstance | Tag"
@@ -33,8 +36,11 @@ def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Lim
 
     Raises :class:`Trap` when an active segment does not fit, :class:`LimitExceeded`.
     """
+    if code.has_objects:
+        store.heap().register(code.ctx.types, code.type_ids)
     instance = Instance(code, store)
     _place_imports(instance, imports)
+    _register_roots(instance)
     instance.point_functions()
     _allocate_memories(instance, limits)
     environment = _Environment(instance)
@@ -98,10 +104,15 @@ def new_memory(store: Store, declared: MemoryType, limits: Limits) -> MemoryInst
 
 @final
 class _Environment:
-    """What constant expressions may ask for (:class:`wardian.valid.constexpr.Environment`); values are words."""
+    """What constant expressions may ask for (:class:`wardian.valid.constexpr.Environment`).
+
+    Values are words. A reference to a new object is a :class:`wardian.runtime.heap.HeapRef`, which holds it until it has been
+    stored.
+    """
 
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
+        self.types = instance.code.ctx.types
 
     def global_value(self, index: int) -> object:
         return self.instance.globals[index].word
@@ -112,8 +123,97 @@ class _Environment:
     def null(self, heap: HeapType) -> object:
         return 0
 
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"constant {name} cannot have been compiled")
+    def i31(self, value: int) -> object:
+        return (value << 1 | 1) & 0xFFFFFFFF
+
+    def any_convert_extern(self, reference: object) -> object:
+        return reference
+
+    def extern_convert_any(self, reference: object) -> object:
+        return reference
+
+    def struct_new_default(self, type_index: int) -> object:
+        return self.struct_new(type_index, ())
+
+    def struct_new(self, type_index: int, fields: Sequence[object]) -> object:
+        comp = self.types.expand(type_index)
+        assert isinstance(comp, StructType)
+        layout = struct_layout(comp, self.types.module.types)
+        made = self._make(layout.size, type_index)
+        for field, at, value in zip(comp.fields, layout.offsets, fields, strict=False):
+            self._put(made.reference + at, field.storage, [value])
+        return made
+
+    def array_new_default(self, type_index: int, count: int) -> object:
+        return self._array(type_index, count)
+
+    def array_new(self, type_index: int, init: object, count: int) -> object:
+        made = self._array(type_index, count)
+        self._put(made.reference + places.ELEMENTS, self._element(type_index), [init] * count)
+        return made
+
+    def array_new_fixed(self, type_index: int, elements: Sequence[object]) -> object:
+        made = self._array(type_index, len(elements))
+        self._put(made.reference + places.ELEMENTS, self._element(type_index), elements)
+        return made
+
+    def _element(self, type_index: int) -> NumType | RefType | PackedType:
+        comp = self.types.expand(type_index)
+        assert isinstance(comp, ArrayType)
+        return comp.field.storage
+
+    def _array(self, type_index: int, count: int) -> HeapRef:
+        size = storage_size(self._element(type_index))
+        if count * size >= places.ARRAY_BYTES:
+            raise _trap(TrapCode.HEAP_EXHAUSTED)
+        made = self._make(places.ELEMENTS + count * size, type_index)
+        self.instance.store.heap().words()[(made.reference + places.LENGTH) >> 2] = count
+        return made
+
+    def _make(self, size: int, type_index: int) -> HeapRef:
+        try:
+            return self.instance.store.heap().make(size, self.instance.code.type_ids[8 * type_index])
+        except LimitExceeded:
+            raise _trap(TrapCode.HEAP_EXHAUSTED) from None
+
+    def _put(self, at: int, storage: NumType | RefType | PackedType, items: Sequence[object]) -> None:
+        """Write values side by side into a new object."""
+        size = storage_size(storage)
+        is_function = isinstance(storage, RefType) and self.types.top(storage.heap) is FUNC
+        store = self.instance.store
+        data = bytearray()
+        for item in items:
+            if isinstance(item, int):
+                word = store.function_number(item) if is_function and item else item
+                item = (word & ((1 << 8 * size) - 1)).to_bytes(size, "little")
+            assert isinstance(item, bytes)
+            data += item
+        store.heap().bytes()[at : at + len(data)] = data
+
+
+def _register_roots(instance: Instance) -> None:
+    """Tell the collector of every cell of this instance that can hold a reference into the heap; all are null yet."""
+    code, block = instance.code, instance.block
+    holds = code.ctx.types.is_heap_ref
+    layout = code.layout
+    roots = [
+        block.address + layout.elems + SEGMENT.size * i
+        for i, segment in enumerate(instance.module.elems)
+        if segment.mode == "passive" and holds(segment.type)
+    ]
+    cells = [i for i, declared in enumerate(instance.module.globals) if holds(declared.type.value)]
+    if cells:
+        made = Block(ROOT.size * len(cells))
+        instance.keep.append(made)
+        for i, index in enumerate(cells):
+            _, at = layout.global_cell(layout.counts[1] + index)
+            made[ROOT.size * i + ROOT.at["base"]] = block.address + at
+            made[ROOT.size * i + ROOT.at["length"]] = 1
+            roots.append(made.address + ROOT.size * i)
+    for extern in (*instance.tables, *instance.globals):
+        roots += extern.roots()
+    if roots:
+        instance.store.add_roots(roots)
 
 
 def _allocate_globals(instance: Instance, environment: _Environment) -> None:
@@ -121,13 +221,13 @@ def _allocate_globals(instance: Instance, environment: _Environment) -> None:
     for declared in instance.module.globals:
         _, at = code.layout.global_cell(len(instance.globals))
         made = GlobalInstance(declared.type, code.ctx.types, block, at)
-        made.word = _word(code, declared.init, environment)
+        made.set(_word(code, declared.init, environment))
         made.keep.append(instance.store)
         instance.globals.append(made)
 
 
 def _word(code: Code, expr: tuple[int, int], environment: _Environment) -> int:
-    """The bits of a constant expression's value as an unsigned number."""
+    """The bits of a constant expression's value as an unsigned number; of a :class:`HeapRef` only the low half counts."""
     value = evaluate(code.ctx, expr, environment)
     if isinstance(value, bytes):
         return int.from_bytes(value, "little")
@@ -141,6 +241,7 @@ def _allocate_tables(instance: Instance, environment: _Environment, limits: Limi
         init = _word(code, declared.init, environment) if declared.init is not None else 0
         table = TableInstance(instance.store.process, declared.type, code.ctx.types, limits.table_elements, init)
         table.keep.append(instance.store)
+        instance.store.add_roots(table.roots())
         _add_table(instance, table)
 
 
@@ -170,7 +271,7 @@ def _element_segments(instance: Instance, environment: _Environment) -> None:
         words = _segment_words(instance, segment, environment)
         if segment.mode == "passive":
             held = Block(8 * max(len(words), 1))
-            held.words[: len(words)] = memoryview(array("Q", words))
+            held.words[: len(words)] = memoryview(array("Q", map(plain_word, words)))
             instance.keep.append(held)
             at = code.layout.elems + SEGMENT.size * i
             block[at] = held.address
@@ -216,3 +317,31 @@ def _data_segments(instance: Instance, environment: _Environment, mapped: bool) 
 def _trap(code: TrapCode) -> Trap:
     word, message = TRAPS[code]
     return Trap(word, message)
+
+
+# -- the heap ----------------------------------------------------------------------------------------------------------
+
+
+def make_heap(store: Store, code: Code) -> Heap:
+    """A heap for ``store``, with the collector, whose code is ``code``, instantiated on it. Raises :class:`LimitExceeded`."""
+    process, types, module = store.process, code.ctx.types, code.ctx.module
+    heap = Heap(process, store.limits.gc_heap)
+    externs: list[Extern] = []
+    for wanted in module.imports:
+        if not isinstance(wanted.type, int):
+            externs.append(heap.memory)
+            continue
+        type_id, glue = code.type_ids[8 * wanted.type], code.glue(wanted.type)
+        if wanted.name == "release":
+            host = HostFunc(store, heap.release, wanted.type, types, type_id, wanted.name, glue)
+            externs.append(host.instance)
+        else:
+            native = NativeFunction(store, process.core[f"heap_{wanted.name}"], type_id)
+            externs.append(FuncInstance(store, native, native.ref, wanted.type, types, wanted.name, glue[0]))
+    heap.start(store, instantiate(code, store, externs, store.limits))
+    pending = Block(ROOT.size)
+    pending[ROOT.at["base"]] = store.block.address + STORE.at["pending"]
+    pending[ROOT.at["length"]] = 1
+    store.keep.append(pending)
+    store.add_roots([pending.address])
+    return heap

@@ -211,6 +211,11 @@ class Block:
         skip = self.address - raw
         self.words = memoryview(self._buffer).cast("B")[skip : skip + size].cast("Q")
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return self.words.nbytes
+
     def __setitem__(self, offset: int, value: int) -> None:
         """Write the word at byte ``offset``."""
         self.words[offset >> 3] = value

@@ -12,13 +12,16 @@ import itertools
 import os
 import signal
 import threading
+import weakref
 from _signal import getsignal  # type: ignore[import-not-found]  # CPython's own, under signal.getsignal
+from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded
 from wardian.runtime.native import Block, Native, address_of, no_copy, page_up
+from wardian.vm import heap
 from wardian.vm.builtins import CORE, OBJECTS, SLOT, SLOTS, SYMBOLS
 from wardian.vm.layout import THREAD
 from wardian.vm.memory import SLOT as MEMORY_SLOT
@@ -28,6 +31,11 @@ CODE_SPACE: Final = 4 << 30
 
 ARENA: Final = 16 << 40
 MAX_ARENAS: Final = 64
+
+_ANCESTORS: Final = 1 << (32 - heap.TYPE_SHIFT + heap.ROW_SHIFT)
+"""Address space for a row for every number a header can hold."""
+
+_ANCESTORS_STEP: Final = 1 << 18
 
 HEADROOM: Final = 160 << 10
 """Stack kept free below guest code for signal frames, glue and host functions."""
@@ -114,6 +122,14 @@ class Process:
         self._handles = itertools.count(1)
         self._type_ids: dict[object, int] = {}
         self._supers: dict[int, int] = {}
+        self._ancestors = 0
+        self._ancestors_used = 0
+        self.make_heap: Callable[[Any], Any] = _no_heap
+        """Store -> a new :class:`wardian.runtime.heap.Heap` for it; set with :attr:`types`."""
+        self.heaps: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
+        """Number -> :class:`wardian.runtime.heap.Heap`, for the references Python holds."""
+        self.zeal = False
+        """Collect at every allocation of heaps made from now on: for tests."""
 
     # -- start ---------------------------------------------------------------------------------------------------------
 
@@ -134,6 +150,10 @@ class Process:
             table[SLOT["code_low"]] = self._code
             table[SLOT["code_high"]] = self._code + CODE_SPACE
             table[SLOT["arenas"]] = self._arenas.address
+            self._ancestors = n.reserve(_ANCESTORS) or 0
+            if not self._ancestors:
+                raise LimitExceeded("address_space", f"cannot reserve {_ANCESTORS >> 30} GiB of address space for types")
+            table[SLOT["ancestors"]] = self._ancestors
             symbols = self._map_core(*core())
             for name in CORE:
                 table[SLOT[name]] = symbols[name]
@@ -338,20 +358,46 @@ class Process:
 
     # -- canonical types -----------------------------------------------------------------------------------------------
 
-    def type_id(self, key: object, super_id: int = 0) -> int:
-        """The number of a canonical type: equal keys, equal numbers; never 0. ``super_id`` is its supertype's."""
+    def type_id(self, key: object, super_id: int, kind: int) -> int:
+        """The id of a canonical type: equal keys, equal ids; never 0. ``super_id`` is its supertype's, or 0.
+
+        ``kind`` are its low bits (:mod:`wardian.vm.heap`). Raises :class:`LimitExceeded`.
+        """
         with self.lock:
             found = self._type_ids.get(key)
             if found is None:
-                found = self._type_ids[key] = len(self._type_ids) + 1
+                number = len(self._type_ids) + 1
+                if number >> (32 - heap.TYPE_SHIFT):
+                    raise LimitExceeded("types", "this process has seen too many types")
+                found = number << heap.TYPE_SHIFT | kind
+                if super_id:
+                    self._write_ancestors(number, [found, *self._ancestry(super_id)])
+                self._type_ids[key] = found
                 self._supers[found] = super_id
             return found
 
+    def _ancestry(self, type_id: int) -> Iterator[int]:
+        while type_id:
+            yield type_id
+            type_id = self._supers[type_id]
+
+    def _write_ancestors(self, number: int, chain: list[int]) -> None:
+        """Fill the row that makes casts constant in time: the type's supertypes and itself, by depth."""
+        end = (number + 1) << heap.ROW_SHIFT
+        if end > self._ancestors_used:
+            used = (end + _ANCESTORS_STEP - 1) & -_ANCESTORS_STEP
+            if not self.native.commit(self._ancestors + self._ancestors_used, used - self._ancestors_used):
+                raise MemoryError("no memory for types")
+            self._ancestors_used = used
+        self.native.write(self._ancestors + (number << heap.ROW_SHIFT), array("I", chain[::-1]).tobytes())
+
     def type_matches(self, actual: int, wanted: int) -> bool:
         """Is canonical type ``actual`` ``wanted`` or below it?"""
-        while actual and actual != wanted:
-            actual = self._supers[actual]
-        return actual == wanted
+        return wanted in self._ancestry(actual)
+
+
+def _no_heap(store: object) -> Any:
+    raise AssertionError("the process has not been started")
 
 
 @functools.cache

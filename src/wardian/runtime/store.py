@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
-from typing import Any, Protocol, final
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol, final
 
 from wardian.errors import LinkError
 from wardian.limits import Limits
+from wardian.runtime.heap import Heap
 from wardian.runtime.native import Block, OwnedFd
 from wardian.runtime.process import Process
 from wardian.vm.layout import ACTIVATION, FUNCREF, HEADER, STORE, THREAD
 from wardian.vm.traps import TrapCode
+
+_HEAP_WORDS: Final = ("heap", "heap_memory", "alloc", "alloc_context", "functions", "functions_count")
+"""What of a STORE belongs to its heap."""
 
 
 class Parked(Protocol):
@@ -31,9 +36,13 @@ class Store:
     """Implicit: instances open or join one; embedders meet it as ``instance.store`` at most."""
 
     __slots__ = (
+        "_functions",
+        "_functions_block",
+        "_heap",
         "_merged",
-        "_ref_ids",
-        "_refs",
+        "_root_set",
+        "_roots",
+        "_roots_block",
         "_wakes",
         "block",
         "contexts",
@@ -54,8 +63,14 @@ class Store:
         self.contexts: dict[int, Any] = {}
         """Context address -> its owner: an Instance or a HostFunc."""
         self.keep: list[object] = []
-        self._refs: dict[int, object] = {}
-        self._ref_ids: dict[int, int] = {}
+        self._heap: Heap | None = None
+        self._functions = [0]
+        self._functions_block = Block(128)
+        self.block[STORE.at["functions"]] = self._functions_block.address
+        self.block[STORE.at["functions_count"]] = 1
+        self._roots: list[int] = []
+        self._root_set: set[int] = set()
+        self._roots_block = Block(128)
         self._merged: Store | None = None
         self.exceptions = False
         """Is all code of this store compiled to look for pending exceptions?"""
@@ -89,6 +104,7 @@ class Store:
             one, two = two, one
         if two.running():
             raise LinkError("cannot link instances of two stores while both are running")
+        one._join_heaps(two)
         if one.exceptions != two.exceptions:
             one.use_exceptions()
             two.use_exceptions()
@@ -101,8 +117,7 @@ class Store:
         one._wakes += two._wakes
         one.expired |= two.expired
         one.block[STORE.at["interrupt"]] = one.block[STORE.at["interrupt"]] or two.block[STORE.at["interrupt"]]
-        one._refs.update(two._refs)
-        one._ref_ids.update(two._ref_ids)
+        one.add_roots(two._roots)
         two._merged = one
         return one
 
@@ -202,18 +217,94 @@ class Store:
 
     # -- references ----------------------------------------------------------------------------------------------------
 
-    def extern_handle(self, value: object) -> int:
-        """The number a Python object travels under as an ``externref``; the object lives as long as the store."""
-        key = id(value)
-        handle = self._ref_ids.get(key)
-        if handle is None:
-            handle = self.process.new_handle()
-            self._refs[handle] = value
-            self._ref_ids[key] = handle
-        return handle
+    def heap(self) -> Heap:
+        """The heap of this store, made now if there is none. Raises :class:`LimitExceeded`."""
+        root = self.root()
+        if root._heap is None:
+            with root.process.lock:
+                if root._heap is None:
+                    root._heap = root.process.make_heap(root)
+        return root._heap
 
-    def extern_value(self, handle: int) -> object:
-        return self._refs[handle]
+    def has_heap(self) -> bool:
+        return self.root()._heap is not None
+
+    def add_roots(self, addresses: Iterable[int]) -> None:
+        """Have the collector look at these {base, length} of words; they live as long as the store.
+
+        A guest may be collecting on another thread: the new list begins as the old one, and the count is raised last.
+        """
+        root = self.root()
+        new = [a for a in addresses if a not in root._root_set]
+        if not new:
+            return
+        root._root_set.update(new)
+        root._roots += new
+        if 8 * len(root._roots) > root._roots_block.size:
+            block = Block(16 * len(root._roots))
+            root.keep.append(block)
+            block.words[: len(root._roots)] = memoryview(array("Q", root._roots))
+            root._roots_block = block
+        else:
+            start = len(root._roots) - len(new)
+            root._roots_block.words[start : len(root._roots)] = memoryview(array("Q", new))
+        root.block[STORE.at["roots"]] = root._roots_block.address
+        root.block[STORE.at["roots_count"]] = len(root._roots)
+
+    def function_number(self, ref: int) -> int:
+        """What stands for a FUNCREF of this store inside its heap."""
+        root = self.root()
+        at = ref + FUNCREF.at["type_id"]
+        word = root.process.native.peek(at)
+        if not word >> 32:
+            number = len(root._functions)
+            root._functions.append(ref)
+            block = root._functions_block
+            if 8 * len(root._functions) > block.size:
+                block = root._functions_block = Block(16 * len(root._functions))
+                root.keep.append(block)
+                block.words[: len(root._functions)] = memoryview(array("Q", root._functions))
+            block[8 * number] = ref
+            root.block[STORE.at["functions"]] = block.address
+            root.block[STORE.at["functions_count"]] = len(root._functions)
+            root.process.native.poke(at, word | number << 32)
+            return number
+        return word >> 32
+
+    def function(self, number: int) -> int:
+        """Inverse of :meth:`function_number`."""
+        return self.root()._functions[number]
+
+    def _join_heaps(self, two: Store) -> None:
+        """Leave one heap, this store's. If both have one, one of the two must hold nothing. Raises :class:`LinkError`."""
+        if two._heap is None:
+            return
+        if self._heap is not None:
+            if two.is_heap_empty():
+                two._forget_functions()
+                return
+            if self.running() or not self.is_heap_empty():
+                raise LinkError("cannot link instances of two stores that both have objects in their heaps")
+            self._forget_functions()
+        for name in _HEAP_WORDS:
+            self.block[STORE.at[name]] = two.block[STORE.at[name]]
+        self._heap, self._functions, self._functions_block = two._heap, two._functions, two._functions_block
+        self._heap.store = self
+
+    def _forget_functions(self) -> None:
+        """The heap that knew this store's functions by number is no more."""
+        native, at = self.process.native, FUNCREF.at["type_id"]
+        for ref in self._functions[1:]:
+            native.poke(ref + at, native.peek(ref + at) & 0xFFFFFFFF)
+        self._functions = [0]
+        self.block[STORE.at["functions_count"]] = 1
+
+    def is_heap_empty(self) -> bool:
+        """Whether nothing in the heap can be reached."""
+        if self._heap is None:
+            return True
+        self._heap.collect()
+        return self._heap.live() == 0
 
     def func_at(self, ref: int) -> Any:
         """The Python ``Func`` of a non-null FUNCREF address that a guest of this store holds."""

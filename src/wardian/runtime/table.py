@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from wardian.errors import LimitExceeded
+from wardian.runtime.heap import plain_word
 from wardian.runtime.native import Block, page_up
 from wardian.runtime.process import Process
 from wardian.syntax.types import TableType, TypeLimits
@@ -37,15 +38,20 @@ class TableInstance:
         "_words",
         "block",
         "declared",
+        "is_heap_ref",
         "keep",
         "limit",
         "types",
+        "waiting",
     )
 
     def __init__(self, process: Process, declared: TableType, types: TypeContext, limit: int, init: int = 0) -> None:
         """Raises :class:`LimitExceeded` if its least size is above ``limit`` elements, or there is no room."""
         self.declared = declared
         self.types = types
+        self.is_heap_ref = types.is_heap_ref(declared.element)
+        self.waiting: dict[int, object] = {}
+        """Of a table for heap references that no store has yet: its elements in Python."""
         most = declared.limits.max
         self.limit = limit if most is None else min(limit, most)
         self.block = Block(TABLE.size)
@@ -87,8 +93,13 @@ class TableInstance:
         return self._words[index]
 
     def write(self, at: int, words: Sequence[int]) -> None:
-        """Store raw words; the caller has checked the range."""
-        self._words[at : at + len(words)] = memoryview(array("Q", words))
+        """Store words; the caller has checked the range, and holds what they refer to."""
+        raw = array("Q", map(plain_word, words) if self.is_heap_ref else words)
+        self._words[at : at + len(words)] = memoryview(raw)
+
+    def roots(self) -> list[int]:
+        """What the collector must look at: addresses as in STORE.roots."""
+        return [self.block.address] if self.is_heap_ref else []
 
     def grow(self, delta: int, word: int) -> int:
         """Grow by ``delta`` elements of ``word``; the old size, or -1 (spec: ``table.grow``)."""
@@ -97,7 +108,7 @@ class TableInstance:
         if new > self.limit or not self._commit(_WORD * new):
             return -1
         if delta and word:
-            self._words[old:new] = memoryview(array("Q", [word]) * delta)
+            self._words[old:new] = memoryview(array("Q", [plain_word(word)]) * delta)
         self.block[TABLE.at["length"]] = new
         return old
 

@@ -14,9 +14,7 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any, Final
 
-from wardian.runtime.store import Store
-from wardian.syntax.types import EXTERN, F32, F64, FUNC, I32, I64, NOEXTERN, NOFUNC, V128, NumType, RefType, ValType
-from wardian.valid.types import TypeContext, link_matches_heap
+from wardian.syntax.types import F32, F64, I32, I64, V128, NumType
 
 
 def to_int(value: Any, type: NumType, what: str) -> int:
@@ -84,59 +82,13 @@ def bits_to_float(bits: int, type: NumType) -> float:
     return float(struct.unpack("<d", struct.pack("<Q", bits))[0])
 
 
-def to_ref(value: Any, type: RefType, types: TypeContext, store: Store, what: str) -> int:
-    """The word of a reference. A ``Func`` must belong to the same store and have a fitting type."""
-    if value is None:
-        if not type.nullable:
-            raise TypeError(f"{what} must not be None for {type}")
-        return 0
-    top = types.top(type.heap)
-    if top is EXTERN and type.heap is not NOEXTERN:
-        return store.root().extern_handle(value)
-    if top is not FUNC or type.heap is NOFUNC:
-        raise TypeError(f"{what}: {kind_of(value)} cannot be made a {type}")
-    native = store.process.types
-    if not isinstance(value, native.Func):
-        raise TypeError(f"{what} must be a wardian.Func or None for {type}, not {kind_of(value)}")
-    func = native.instance_of(value)
-    if func.store.root() is not store.root():
-        raise ValueError(f"{what}: {value!r} belongs to another store; link the instances to pass it")
-    if type.heap is not FUNC and not _func_matches(func, type, types):
-        raise TypeError(f"{what}: {value!r} is not a {type}")
-    return int(func.ref)
-
-
-def _func_matches(func: Any, type: RefType, types: TypeContext) -> bool:
-    return link_matches_heap(func.type_index, func.types, type.heap, types)
-
-
-def from_ref(word: int, type: RefType, types: TypeContext, store: Store) -> Any:
-    """The Python value of a reference word the guest produced."""
-    if not word:
-        return None
-    top = types.top(type.heap)
-    if top is FUNC:
-        return store.root().func_at(word)
-    if top is EXTERN:
-        return store.root().extern_value(word)
-    raise TypeError(f"a {type} cannot be seen from Python")
-
-
-def to_word(value: Any, type: ValType, types: TypeContext, store: Store | None, what: str) -> int:
+def to_bits(value: Any, type: NumType, what: str) -> int:
     """The bits machine code sees for ``value``, as an unsigned number: 128 for a v128, else at most 64."""
-    if isinstance(type, RefType):
-        if value is None and type.nullable:
-            return 0
-        if store is None:
-            raise TypeError(f"{what}: a reference needs the store of an instance; give None")
-        return to_ref(value, type, types, store, what)
     return _TO_WORD[type](value, type, what)
 
 
-def from_word(word: int, type: ValType, types: TypeContext, store: Store | None) -> Any:
-    """Inverse of :func:`to_word`."""
-    if isinstance(type, RefType):
-        return None if store is None or not word else from_ref(word, type, types, store)
+def from_bits(word: int, type: NumType) -> Any:
+    """Inverse of :func:`to_bits`."""
     return _FROM_WORD[type](word, type)
 
 

@@ -316,6 +316,10 @@ class TypeContext:
         """The top of the hierarchy ``heap`` is in: ``func``, ``extern``, ``any`` or ``exn``."""
         return _TOP[self.kind(heap).top]
 
+    def is_heap_ref(self, t: ValType) -> bool:
+        """Is it a reference type of another hierarchy than that of functions?"""
+        return isinstance(t, RefType) and self.top(t.heap) is not FUNC
+
     def kind(self, heap: HeapType) -> AbsHeapType:
         """``heap`` itself if it is abstract, else ``func``, ``struct`` or ``array``."""
         return _KIND[type(self._subs[heap].comp)] if isinstance(heap, int) else heap

@@ -3,7 +3,8 @@
 The calling convention: ``tailcc``; first argument the callee's context, then, if there are more than
 :data:`MAX_REGISTER_RESULTS` results, a pointer to a results buffer of 16 bytes each, then the parameters. No results
 is ``void``, one is itself, two are a pair; more go to the buffer. Function references are pointers to FUNCREF, every
-other reference is a 64-bit handle whose zero is null.
+other reference is a 32-bit offset into the store's heap (:mod:`wardian.vm.heap`); null is zero in both. In tables and
+globals, whose cells are 8-byte words, the upper half of such a reference is zero.
 
 Symbols never contain guest text.
 """
@@ -31,7 +32,7 @@ def llvm_type(type: ValType, types: list[SubType]) -> str:
     """LLVM's name of the type a value travels as."""
     if isinstance(type, NumType):
         return _LLVM[type]
-    return "ptr" if is_func_ref(type, types) else "i64"
+    return "ptr" if is_func_ref(type, types) else "i32"
 
 
 def result_type(results: tuple[ValType, ...], types: list[SubType]) -> str:
@@ -67,7 +68,7 @@ def signature_code(type: FuncType, types: list[SubType]) -> str:
 
 _LETTER: Final = {I32: "i", I64: "l", F32: "f", F64: "d", V128: "v"}
 
-LETTER_LLVM: Final = {"i": "i32", "l": "i64", "f": "float", "d": "double", "v": "<16 x i8>", "r": "ptr", "e": "i64"}
+LETTER_LLVM: Final = {"i": "i32", "l": "i64", "f": "float", "d": "double", "v": "<16 x i8>", "r": "ptr", "e": "i32"}
 
 
 def function_symbol(index: int) -> str:

@@ -30,6 +30,7 @@ SYMBOLS: Final = MappingProxyType(
         "PyLong_FromLongLong": "ptr (i64)",
         "PyLong_FromUnsignedLongLong": "ptr (i64)",
         "PyLong_AsUnsignedLongLong": "i64 (ptr)",
+        "PyLong_AsUnsignedLongLongMask": "i64 (ptr)",
         "PyFloat_AsDouble": "double (ptr)",
         "PyFloat_FromDouble": "ptr (double)",
         "PyObject_Vectorcall": "ptr (ptr, ptr, i64, ptr)",
@@ -59,8 +60,8 @@ CORE: Final = MappingProxyType(
         "memory_copy": "void (ptr, ptr, ptr, i64)",
         "memory_fill": "void (ptr, ptr, i32, i64)",
         "table_fill": "void (ptr, ptr, i64, i64)",
-        "type_matches": "i32 (ptr, i64, i64)",
-        "exception_new": "i32 (ptr, i64)",
+        "function_number": "i32 (ptr, ptr)",
+        "heap_roots": "i32 (ptr, i32)",
     }
 )
 """Core glue function -> its LLVM type. Those that guest code calls take its context first."""
@@ -73,8 +74,7 @@ OBJECTS: Final = (
     "py_memory_wait",
     "py_memory_notify",
     "py_table_grow",
-    "py_type_matches",
-    "py_exception_new",
+    "py_function_number",
     "py_exception",
     "py_throw",
     "py_box",
@@ -82,9 +82,10 @@ OBJECTS: Final = (
     "py_results",
 )
 
-VALUES: Final = ("tls_key", "none", "code_low", "code_high", "arenas")
+VALUES: Final = ("tls_key", "none", "code_low", "code_high", "arenas", "ancestors")
 """``tls_key``: the pthread key of THREAD; ``none``: ``Py_None``; ``code_*``: the range all guest code lives in;
-``arenas``: address of ``count, (low, high) * count``, the ranges all guest memories live in."""
+``arenas``: address of ``count, (low, high) * count``, the ranges all guest memories live in; ``ancestors``: the table of
+supertypes by depth (:data:`wardian.vm.heap.ROW_SHIFT`)."""
 
 SLOTS: Final = (*SYMBOLS, *CORE, *OBJECTS, *VALUES)
 

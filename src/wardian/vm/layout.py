@@ -57,6 +57,17 @@ STORE: Final = Struct(
     ("max_stack", 8),
     ("pending", 8),  # reference to the exception that is being thrown, or 0
     ("heap", 8),  # base address of the heap of structures, arrays, boxes and exceptions, or 0
+    ("heap_memory", 8),  # its MEMORY
+    ("alloc", 8),  # the collector's function that allocates: code and context
+    ("alloc_context", 8),
+    ("roots", 8),  # addresses of {base, length} of 8-byte words (TABLE, SEGMENT, ROOT) that may hold references
+    ("roots_count", 8),
+    ("functions", 8),  # FUNCREF addresses by the number a function has in the heap; number 0 is null
+    ("functions_count", 8),
+    ("idle", 8),  # not 0: no guest frame can hold a reference, so the collector need not look at the stack
+    ("scan_at", 8),  # where the search for roots stands: between these addresses, of the root before scan_next
+    ("scan_end", 8),
+    ("scan_next", 8),
 )
 
 ACTIVATION: Final = Struct(
@@ -78,11 +89,12 @@ TABLE: Final = Struct(("base", 8), ("length", 8))
 SEGMENT: Final = Struct(("base", 8), ("length", 8))
 """A data segment (bytes) or an element segment (8-byte references); dropped: length 0."""
 
-FUNCREF: Final = Struct(("code", 8), ("context", 8), ("type_id", 8), ("index", 8))
-"""What a non-null function reference points to. ``type_id`` is the canonical type, process-wide."""
+ROOT: Final = Struct(("base", 8), ("length", 8))
+"""``length`` words of 8 bytes that may hold references into the heap."""
 
-EXCEPTION: Final = Struct(("object", 16), ("tag", 8), ("pad", 8))
-"""An exception in the heap; 16 bytes for each value follow. ``object`` is what all heap objects begin with."""
+FUNCREF: Final = Struct(("code", 8), ("context", 8), ("type_id", 4), ("number", 4), ("index", 8))
+"""What a non-null function reference points to. ``type_id`` is the canonical type, process-wide; ``number`` stands for
+the function inside its store's heap, 0 until it has been stored there."""
 
 HEADER: Final = Struct(("store", 8), ("builtins", 8), ("owner", 8), ("type_ids", 8))
 """The beginning of every callee context: an instance's and a host function's. ``owner`` is a borrowed ``PyObject *``

@@ -29,6 +29,12 @@ class TrapCode(IntEnum):
     INTERRUPT = 14
     UNALIGNED_ATOMIC = 16
     WAIT_ON_UNSHARED_MEMORY = 17
+    NULL_STRUCTURE_REFERENCE = 30
+    NULL_ARRAY_REFERENCE = 31
+    NULL_I31_REFERENCE = 32
+    CAST_FAILURE = 33
+    ARRAY_OUT_OF_BOUNDS = 34
+    HEAP_EXHAUSTED = 35
 
 
 TRAPS: Final = MappingProxyType(
@@ -46,6 +52,12 @@ TRAPS: Final = MappingProxyType(
         TrapCode.NULL_REFERENCE: ("null_reference", "null reference"),
         TrapCode.NULL_FUNCTION_REFERENCE: ("null_reference", "null function reference"),
         TrapCode.NULL_EXCEPTION_REFERENCE: ("null_reference", "null exception reference"),
+        TrapCode.NULL_STRUCTURE_REFERENCE: ("null_reference", "null structure reference"),
+        TrapCode.NULL_ARRAY_REFERENCE: ("null_reference", "null array reference"),
+        TrapCode.NULL_I31_REFERENCE: ("null_reference", "null i31 reference"),
+        TrapCode.CAST_FAILURE: ("cast_failure", "cast failure"),
+        TrapCode.ARRAY_OUT_OF_BOUNDS: ("array_out_of_bounds", "out of bounds array access"),
+        TrapCode.HEAP_EXHAUSTED: ("heap_exhausted", "heap exhausted: no room for another structure or array"),
         TrapCode.TIMEOUT: ("timeout", "timeout: the deadline passed while the guest was running"),
         TrapCode.INTERRUPT: ("interrupt", "interrupted by the host"),
         TrapCode.UNALIGNED_ATOMIC: ("unaligned_atomic", "unaligned atomic"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from wardian.compile.glue.roots import HEAP_ROOTS
 from wardian.compile.glue.text import TRAPPED, Text, check_interrupt, define, last_label, raise_error, take_gil
 from wardian.vm.builtins import SLOT
 from wardian.vm.layout import (
@@ -48,8 +49,8 @@ def core_text(machine: Machine, preamble: str) -> str:
             _number("memory_wait", 5),
             _number("memory_notify", 3),
             _number("table_grow", 3),
-            _type_matches(),
-            _exception_new(),
+            _function_number(),
+            HEAP_ROOTS,
             _bulk("memory_copy"),
             _bulk("memory_fill"),
             _table_fill(),
@@ -284,6 +285,9 @@ def _python_signal(machine: Machine) -> str:
 def _ask(t: Text, context: str, name: str, numbers: list[str], unsigned_result: bool) -> tuple[str, str, str]:
     """Call Python's ``name(owner, *numbers)`` for an integer, with the GIL taken and given back."""
     bi, store, thread = take_gil(t, context)
+    for n in numbers:
+        # One may be a reference: the collector finds it in this frame as long as Python looks at it.
+        t.do(f"store volatile i64 {n}, ptr {t.new('alloca i64, align 8')}, align 8")
     boxed = [t.c(bi, "PyLong_FromUnsignedLongLong", f"i64 {n}") for n in numbers]
     result = t.py(bi, name, t.word(context, HEADER.at["owner"]), *boxed)
     for b in boxed:
@@ -321,18 +325,12 @@ def _number(name: str, numbers: int) -> str:
     return define(f"i64 @{name}(ptr %ctx, {params}) #0", t, f"ret i64 {value}")
 
 
-def _type_matches() -> str:
+def _function_number() -> str:
     t = Text()
-    value, _, _ = _ask(t, "%ctx", "py_type_matches", ["%a", "%b"], False)
+    address = t.new("ptrtoint ptr %function to i64")
+    value, _, _ = _ask(t, "%ctx", "py_function_number", [address], False)
     t.do(f"%r = trunc i64 {value} to i32")
-    return define("i32 @type_matches(ptr %ctx, i64 %a, i64 %b) #0", t, "ret i32 %r")
-
-
-def _exception_new() -> str:
-    t = Text()
-    value, _, _ = _ask(t, "%ctx", "py_exception_new", ["%n"], False)
-    t.do(f"%r = trunc i64 {value} to i32")
-    return define("i32 @exception_new(ptr %ctx, i64 %n) #0", t, "ret i32 %r")
+    return define("i32 @function_number(ptr %ctx, ptr %function) #0", t, "ret i32 %r")
 
 
 def _bulk(name: str) -> str:

@@ -88,7 +88,13 @@ def _box(t: Text, bi: str, letter: str, value: str, owner: str, position: int) -
         room = t.new("alloca <16 x i8>, align 16")
         t.do(f"store <16 x i8> {value}, ptr {room}, align 16")
         return t.c(bi, "PyBytes_FromStringAndSize", f"ptr {room}", "i64 16")
-    word = t.new(f"ptrtoint ptr {value} to i64") if letter == "r" else value
+    if letter == "e":
+        # The collector finds the reference in this frame as long as Python looks at it.
+        held = t.new("alloca i32, align 8")
+        t.do(f"store volatile i32 {value}, ptr {held}, align 8")
+        word = t.new(f"zext i32 {value} to i64")
+    else:
+        word = t.new(f"ptrtoint ptr {value} to i64")
     raw = t.c(bi, "PyLong_FromUnsignedLongLong", f"i64 {word}")
     place = t.c(bi, "PyLong_FromLongLong", f"i64 {position}")
     result = t.py(bi, "py_box", owner, place, raw)
@@ -136,7 +142,7 @@ def _unbox(t: Text, bi: str, letter: str, obj: str, owner: str, position: int, f
     fixed = _fix(t, bi, obj, owner, position, failed)
     convert = {
         "double": "PyFloat_AsDouble",
-        "i64": "PyLong_AsLongLong" if letter in "il" else "PyLong_AsUnsignedLongLong",
+        "i64": "PyLong_AsLongLong" if letter in "il" else "PyLong_AsUnsignedLongLongMask",
     }
     again = t.c(bi, convert[wide], f"ptr {fixed}")
     t.c(bi, "Py_DecRef", f"ptr {fixed}")
@@ -155,6 +161,9 @@ def _unbox(t: Text, bi: str, letter: str, obj: str, owner: str, position: int, f
         return _narrow_f64(t, value)
     if letter == "r":
         return t.new(f"inttoptr i64 {value} to ptr")
+    if letter == "e":
+        # Whatever stands above says who holds the object (wardian.runtime.heap.HeapRef).
+        return t.new(f"trunc i64 {value} to i32")
     return value
 
 
@@ -200,11 +209,13 @@ def _entry(params: str, results: str) -> str:
     count = t.new(f"and i64 %nargsf, {ARGUMENTS_OFFSET - 1}")
     t.branch(t.new(f"icmp ne i64 {count}, {len(params)}"), "slow")
     t.branch(t.new("icmp ne ptr %kw, null"), "slow")
-    values = []
-    for i, letter in enumerate(params):
-        obj = t.word("%args", 8 * i)
-        values.append(f"{LETTER_LLVM[letter]} {_unbox(t, bi, letter, obj, '%self', i, 'fail')}")
+    # References are made, and looked at, while this thread is inside the store: nobody else can collect meanwhile, and the
+    # collector sees this frame.
+    makes, gives = "e" in params, "e" in results
+    values = [] if makes else _arguments(t, bi, params, "fail")
     _enter(t, bi)
+    if makes:
+        values = _arguments(t, bi, params, "raised")
     ref = t.word("%self", FUNC_OBJECT.at["funcref"])
     code, ctx = t.word(ref, FUNCREF.at["code"]), t.word(ref, FUNCREF.at["context"])
     t.do(f"%tstate = call ptr {t.word(bi, SLOT['PyEval_SaveThread'])}()")
@@ -216,12 +227,15 @@ def _entry(params: str, results: str) -> str:
     if not value:
         t.do(call)
     t.c(bi, "PyEval_RestoreThread", "ptr %tstate")
-    t.do("call void @leave(ptr %thread, ptr %store, ptr %act)")
     pending = t.word("%store", STORE.at["pending"], "i64")
     t.branch(t.new(f"icmp ne i64 {pending}, 0"), "thrown")
+    if not gives:
+        t.do("call void @leave(ptr %thread, ptr %store, ptr %act)")
     _return_results(t, bi, results, value)
     t.at("thrown")
-    t.do(f"ret ptr {t.py(bi, 'py_exception', '%self')}")
+    error = t.py(bi, "py_exception", "%self")
+    t.do("call void @leave(ptr %thread, ptr %store, ptr %act)")
+    t.do(f"ret ptr {error}")
     t.at("trapped")
     t.c(bi, "PyEval_RestoreThread", f"ptr {t.word('%thread', THREAD.at['tstate'])}")
     t.do("call void @leave(ptr %thread, ptr %store, ptr %act)")
@@ -234,6 +248,15 @@ def _entry(params: str, results: str) -> str:
     t.at("fail")
     head = f"ptr @entry_{params}_{results}(ptr %self, ptr %args, i64 %nargsf, ptr %kw) #0"
     return _LEAVE + define(head, t, "ret ptr null")
+
+
+def _arguments(t: Text, bi: str, params: str, failed: str) -> list[str]:
+    """The arguments as operands."""
+    values = []
+    for i, letter in enumerate(params):
+        obj = t.word("%args", 8 * i)
+        values.append(f"{LETTER_LLVM[letter]} {_unbox(t, bi, letter, obj, '%self', i, failed)}")
+    return values
 
 
 def _slow_call(t: Text, bi: str, count: str) -> None:
@@ -321,14 +344,23 @@ no:
 
 
 def _return_results(t: Text, bi: str, results: str, value: str) -> None:
-    """Box the results and return; ``value`` is what the guest function returned in registers."""
+    """Box the results and return; ``value`` is what the guest function returned in registers.
+
+    With references among them this thread is still inside the store, and leaves it here.
+    """
+
+    def give(result: str) -> None:
+        if "e" in results:
+            t.do("call void @leave(ptr %thread, ptr %store, ptr %act)")
+        t.do(f"ret ptr {result}")
+
     if not results:
         none = t.word(bi, SLOT["none"])
         t.c(bi, "Py_IncRef", f"ptr {none}")
-        t.do(f"ret ptr {none}")
+        give(none)
         return
     if len(results) == 1:
-        t.do(f"ret ptr {_box(t, bi, results, value, '%self', -1)}")
+        give(_box(t, bi, results, value, "%self", -1))
         return
     values = []
     for i, letter in enumerate(results):
@@ -337,17 +369,17 @@ def _return_results(t: Text, bi: str, results: str, value: str) -> None:
         else:
             values.append(t.new(f"extractvalue {_result(results)} {value}, {i}"))
     result = t.c(bi, "PyTuple_New", f"i64 {len(results)}")
-    t.branch(t.new(f"icmp eq ptr {result}, null"), "fail")
+    t.branch(t.new(f"icmp eq ptr {result}, null"), "raised" if "e" in results else "fail")
     for i, letter in enumerate(results):
         boxed = _box(t, bi, letter, values[i], "%self", -1 - i)
         good, bad = t.label(), t.label()
         t.do(f"br i1 {t.new(f'icmp eq ptr {boxed}, null')}, label %{bad}, label %{good}")
         t.at(bad)
         t.c(bi, "Py_DecRef", f"ptr {result}")
-        t.do("ret ptr null")
+        give("null")
         t.at(good)
         t.c(bi, "PyTuple_SetItem", f"ptr {result}", f"i64 {i}", f"ptr {boxed}")
-    t.do(f"ret ptr {result}")
+    give(result)
 
 
 def _host(params: str, results: str) -> str:

@@ -1,0 +1,69 @@
+"""The collector's code: a guest module of our own (``vm/collector.wasm``), compiled whole and kept with the glue.
+
+Invariant: it lies outside of the space for guest code, so a signal that stops guests never stops a collection half way,
+and its memory accesses are compared with the memory's length, so it faults nowhere.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from typing import TYPE_CHECKING, Final, final
+
+from wardian.binary.decode import decode
+from wardian.limits import Features, Limits
+from wardian.runtime.memory import Image
+from wardian.runtime.native import Block
+from wardian.syntax.types import FuncType
+from wardian.valid.module import validate_module
+from wardian.vm import heap
+from wardian.vm.abi import function_symbol, signature_code
+from wardian.vm.layout import InstanceLayout
+from wardian.vm.objects import kind
+
+if TYPE_CHECKING:
+    from wardian.api.engine import Engine
+
+COLLECTOR: Final = os.path.join(os.path.dirname(heap.__file__), "collector.wasm")
+
+
+@final
+class CollectorCode:
+    """Implements :class:`wardian.runtime.instance.Code`."""
+
+    has_objects = False
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.name = "collector"
+        with open(COLLECTOR, "rb") as file:
+            decl = decode(file.read(), Features(), Limits())
+        self.ctx = validate_module(decl, Features(), Limits())
+        self.layout = InstanceLayout.of(decl)
+        count = len(decl.funcs)
+        self.codes = Block(8 * count)
+        for index, image in enumerate(engine.compiler.collector(self.ctx)):
+            at = engine.process.map_glue(image.code)
+            self.codes[8 * index] = at + image.offset(function_symbol(index))
+        self.type_words = Block(4 * count)
+        self.type_words.words.cast("B").cast("I")[:count] = memoryview(array("I", decl.funcs))
+        self.type_ids = Block(8 * len(decl.types))
+        for i, sub in enumerate(decl.types):
+            self.type_ids[8 * i] = engine.process.type_id(self.ctx.types.key(i), 0, kind(sub.comp, decl.types))
+
+    def resolve(self, index: int) -> int:
+        return self.codes[8 * index]
+
+    def glue(self, type_index: int) -> tuple[int, int]:
+        comp = self.ctx.types.expand(type_index)
+        assert isinstance(comp, FuncType)
+        return self.engine.glue(signature_code(comp, self.ctx.module.types))
+
+    def function_name(self, index: int) -> str | None:
+        return None
+
+    def with_exceptions(self) -> CollectorCode:
+        return self
+
+    def image(self) -> Image | None:
+        return None
