@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import os
 from array import array
-from typing import TYPE_CHECKING, Final, final
+from collections.abc import Callable
+from typing import Final, final
 
 from wardian.binary.decode import decode
+from wardian.compile.compiler import Compiler
 from wardian.limits import Features, Limits
 from wardian.runtime.memory import Image
 from wardian.runtime.native import Block
+from wardian.runtime.process import Process
 from wardian.syntax.types import FuncType
 from wardian.valid.module import validate_module
 from wardian.vm import heap
 from wardian.vm.abi import function_symbol, signature_code
 from wardian.vm.layout import InstanceLayout
 from wardian.vm.objects import kind
-
-if TYPE_CHECKING:
-    from wardian.api.engine import Engine
 
 COLLECTOR: Final = os.path.join(os.path.dirname(heap.__file__), "collector.wasm")
 
@@ -33,23 +33,24 @@ class CollectorCode:
 
     has_objects = False
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self.name = "collector"
+    def __init__(self, compiler: Compiler, process: Process, glue: Callable[[str], tuple[int, int]]) -> None:
+        """``glue`` gives the entry and the host stub of a signature code."""
+        self._glue = glue
+        self.name: str | None = "collector"
         with open(COLLECTOR, "rb") as file:
             decl = decode(file.read(), Features(), Limits())
         self.ctx = validate_module(decl, Features(), Limits())
         self.layout = InstanceLayout.of(decl)
         count = len(decl.funcs)
         self.codes = Block(8 * count)
-        for index, image in enumerate(engine.compiler.collector(self.ctx)):
-            at = engine.process.map_glue(image.code)
+        for index, image in enumerate(compiler.collector(self.ctx)):
+            at = process.map_glue(image.code)
             self.codes[8 * index] = at + image.offset(function_symbol(index))
         self.type_words = Block(4 * count)
         self.type_words.words.cast("B").cast("I")[:count] = memoryview(array("I", decl.funcs))
         self.type_ids = Block(8 * len(decl.types))
         for i, sub in enumerate(decl.types):
-            self.type_ids[8 * i] = engine.process.type_id(self.ctx.types.key(i), 0, kind(sub.comp, decl.types))
+            self.type_ids[8 * i] = process.type_id(self.ctx.types.key(i), 0, kind(sub.comp, decl.types))
 
     def resolve(self, index: int) -> int:
         return self.codes[8 * index]
@@ -57,7 +58,7 @@ class CollectorCode:
     def glue(self, type_index: int) -> tuple[int, int]:
         comp = self.ctx.types.expand(type_index)
         assert isinstance(comp, FuncType)
-        return self.engine.glue(signature_code(comp, self.ctx.module.types))
+        return self._glue(signature_code(comp, self.ctx.module.types))
 
     def function_name(self, index: int) -> str | None:
         return None

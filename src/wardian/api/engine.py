@@ -95,7 +95,7 @@ class Engine:
     def _collector(self) -> CollectorCode:
         from wardian.api.collector import CollectorCode
 
-        return CollectorCode(self)
+        return CollectorCode(self.compiler, self.process, self.glue)
 
     def _core(self) -> tuple[bytes, int, bytes, dict[str, int]]:
         image = self.compiler.core()

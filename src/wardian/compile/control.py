@@ -6,12 +6,12 @@ from types import MappingProxyType
 from typing import Final
 
 from wardian.compile import bounds, heap
-from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, const
+from wardian.compile.emit import CONSTANT, HOSTDATA, const
 from wardian.compile.exceptions import land_exceptions
 from wardian.compile.function import CTX, FamilyTable, Frame, Lowering
 from wardian.syntax import families as f
 from wardian.syntax.types import HeapType, ref
-from wardian.vm.layout import FUNCREF, HEADER
+from wardian.vm.layout import FUNCREF
 from wardian.vm.traps import TrapCode
 
 

@@ -21,8 +21,8 @@ from wardian.syntax.instructions import Row
 from wardian.syntax.module import Module
 from wardian.syntax.types import FuncType, MemoryType, NumType, RefType, TableType, ValType
 from wardian.vm import abi, builtins
-from wardian.vm.objects import has_objects
 from wardian.vm.layout import FUNCREF, HEADER, STORE, InstanceLayout
+from wardian.vm.objects import has_objects
 from wardian.vm.traps import TrapCode
 
 CTX: Final = ("%ctx", "ptr")
@@ -298,7 +298,8 @@ class Lowering:
         return self._entry_word(_TYPES_KEY, CTX, HEADER.at["type_ids"])
 
     def heap_base(self) -> Value:
-        """Base address of the store's heap, which never moves, but may be made while code runs that opens no object itself."""
+        """Base address of the store's heap, which never moves, but may be made while code runs that opens no object
+        itself."""
         if self.facts.has_objects:
             return self._entry_word(_HEAP_KEY, self.store(), STORE.at["heap"])
         return self.b.load(self.b.offset(self.store(), STORE.at["heap"]), "ptr", HOSTDATA)
@@ -312,8 +313,9 @@ class Lowering:
     def element_index(self, index: Value) -> Value:
         """An array index (``i64``) to be added to an object's address.
 
-        The collector finds an object by any pointer into it. In a loop with calls LLVM could keep only a pointer outside of
-        it, such as one that lacks the constant part of the index; there it is given an index it cannot take apart.
+        The collector finds an object by any pointer into it. In a loop with calls LLVM could keep only a pointer
+        outside of it, such as one that lacks the constant part of the index; there it is given an index it cannot
+        take apart.
         """
         n = self.b.name()
         self.elements.append((len(self.b.lines), n, index[0]))

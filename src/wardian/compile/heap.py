@@ -6,8 +6,8 @@
 | trusted: whatever its bytes are, an access stays inside the heap's reservation of 4 GiB + GUARD.                     |
 +----------------------------------------------------------------------------------------------------------------------+
 
-A reference is zero-extended and added to the base; a structure's fields lie a small constant further, an array's elements
-less than :data:`wardian.vm.heap.ARRAY_BYTES` further, which the mask of :func:`array_length` guarantees.
+A reference is zero-extended and added to the base; a structure's fields lie a small constant further, an array's
+elements less than :data:`wardian.vm.heap.ARRAY_BYTES` further, which the mask of :func:`array_length` guarantees.
 """
 
 from __future__ import annotations

@@ -1,13 +1,12 @@
 """A store's heap of structures, arrays, boxes and exceptions, as Python sees it (:mod:`wardian.vm.heap`).
 
-Invariant: whoever holds a reference in Python holds a :class:`HeapRef`, and for as long as that exists the object behind
-it is not collected. Objects are made, and the collector runs, only while a thread is inside the store; the collector is
-itself a guest (``collector.wasm``) on the heap's memory.
+Invariant: whoever holds a reference in Python holds a :class:`HeapRef`, and for as long as that exists the object
+behind it is not collected. Objects are made, and the collector runs, only while a thread is inside the store; the
+collector is itself a guest (``collector.wasm``) on the heap's memory.
 """
 
 from __future__ import annotations
 
-import itertools
 import threading
 from typing import Any, Final, final
 
@@ -26,9 +25,6 @@ _REF: Final = (1 << 32) - 1
 _SLOT_SHIFT: Final = 32
 _NUMBER_SHIFT: Final = 64
 _FIRST_PINS: Final = 1024
-
-_NUMBERS: Final = itertools.count(1)
-# A counter that only ever gives a number nobody has had: which heap a HeapRef belongs to.
 
 
 class HeapRef(int):
@@ -84,7 +80,7 @@ class Heap:
     def __init__(self, process: Process, limit: int) -> None:
         """``limit`` in bytes. Raises :class:`LimitExceeded`."""
         self.process = process
-        self.number = next(_NUMBERS)
+        self.number = process.new_handle()
         self.segments = max(1, min(limit // heap.SEGMENT, 4095))
         pages = heap.SEGMENT // PAGE
         declared = MemoryType(TypeLimits(pages, pages * (self.segments + 1)))
@@ -116,7 +112,6 @@ class Heap:
         block[STORE.at["heap"]] = self.memory.base
         block[STORE.at["heap_memory"]] = self.memory.block.address
         alloc = collector.func_ref(exports["alloc"])
-        # SAFETY is native.py's: a FUNCREF of an instance this heap keeps.
         block[STORE.at["alloc"]] = self.process.native.peek(alloc + FUNCREF.at["code"])
         block[STORE.at["alloc_context"]] = collector.block.address
 
@@ -140,7 +135,7 @@ class Heap:
         """The header of the object behind a reference that is neither null nor an i31."""
         return int(self.words()[reference >> 2])
 
-    # -- references Python holds -----------------------------------------------------------------------------------------
+    # -- references Python holds ---------------------------------------------------------------------------------------
 
     def _slot(self) -> int:
         """A free pin."""

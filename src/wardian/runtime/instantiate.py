@@ -106,8 +106,8 @@ def new_memory(store: Store, declared: MemoryType, limits: Limits) -> MemoryInst
 class _Environment:
     """What constant expressions may ask for (:class:`wardian.valid.constexpr.Environment`).
 
-    Values are words. A reference to a new object is a :class:`wardian.runtime.heap.HeapRef`, which holds it until it has been
-    stored.
+    Values are words. A reference to a new object is a :class:`wardian.runtime.heap.HeapRef`, which holds it until it
+    has been stored.
     """
 
     def __init__(self, instance: Instance) -> None:
@@ -172,7 +172,8 @@ class _Environment:
 
     def _make(self, size: int, type_index: int) -> HeapRef:
         try:
-            return self.instance.store.heap().make(size, self.instance.code.type_ids[8 * type_index])
+            heap: Heap = self.instance.store.heap()
+            return heap.make(size, self.instance.code.type_ids[8 * type_index])
         except LimitExceeded:
             raise _trap(TrapCode.HEAP_EXHAUSTED) from None
 
@@ -210,8 +211,10 @@ def _register_roots(instance: Instance) -> None:
             made[ROOT.size * i + ROOT.at["base"]] = block.address + at
             made[ROOT.size * i + ROOT.at["length"]] = 1
             roots.append(made.address + ROOT.size * i)
-    for extern in (*instance.tables, *instance.globals):
-        roots += extern.roots()
+    for table in instance.tables:
+        roots += table.roots()
+    for cell in instance.globals:
+        roots += cell.roots()
     if roots:
         instance.store.add_roots(roots)
 
@@ -227,7 +230,8 @@ def _allocate_globals(instance: Instance, environment: _Environment) -> None:
 
 
 def _word(code: Code, expr: tuple[int, int], environment: _Environment) -> int:
-    """The bits of a constant expression's value as an unsigned number; of a :class:`HeapRef` only the low half counts."""
+    """The bits of a constant expression's value as an unsigned number; of a :class:`HeapRef` only the low half
+    counts."""
     value = evaluate(code.ctx, expr, environment)
     if isinstance(value, bytes):
         return int.from_bytes(value, "little")
@@ -323,7 +327,8 @@ def _trap(code: TrapCode) -> Trap:
 
 
 def make_heap(store: Store, code: Code) -> Heap:
-    """A heap for ``store``, with the collector, whose code is ``code``, instantiated on it. Raises :class:`LimitExceeded`."""
+    """A heap for ``store``, with the collector, whose code is ``code``, instantiated on it. Raises
+    :class:`LimitExceeded`."""
     process, types, module = store.process, code.ctx.types, code.ctx.module
     heap = Heap(process, store.limits.gc_heap)
     externs: list[Extern] = []

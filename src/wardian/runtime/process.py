@@ -152,7 +152,7 @@ class Process:
             table[SLOT["arenas"]] = self._arenas.address
             self._ancestors = n.reserve(_ANCESTORS) or 0
             if not self._ancestors:
-                raise LimitExceeded("address_space", f"cannot reserve {_ANCESTORS >> 30} GiB of address space for types")
+                raise LimitExceeded("address_space", f"cannot reserve {_ANCESTORS >> 30} GiB of address space")
             table[SLOT["ancestors"]] = self._ancestors
             symbols = self._map_core(*core())
             for name in CORE:

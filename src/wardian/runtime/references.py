@@ -3,9 +3,9 @@
 Invariant: a handle holds its object, and its object's store, for as long as it exists; reading or writing through it,
 however wrong, does no more than raise. Two handles are equal if they stand for the same object.
 
-Python's values of an ``anyref`` follow the JavaScript interface: ``None`` is null, an ``int`` of 31 bits an ``i31``, handles
-are their objects, and anything else is a host value, as if ``any.convert_extern`` had been applied. An ``externref`` gives
-back the very object that was passed.
+Python's values of an ``anyref`` follow the JavaScript interface: ``None`` is null, an ``int`` of 31 bits an ``i31``,
+handles are their objects, and anything else is a host value, as if ``any.convert_extern`` had been applied. An
+``externref`` gives back the very object that was passed.
 """
 
 from __future__ import annotations
@@ -16,15 +16,14 @@ from types import MappingProxyType
 from typing import Any, Final, final
 
 from wardian.runtime import values
-from wardian.runtime.heap import Heap, HeapRef
 from wardian.runtime.cells import GlobalInstance
+from wardian.runtime.heap import Heap, HeapRef
 from wardian.runtime.native import no_copy
 from wardian.runtime.process import Process
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.syntax.types import (
     ANY,
-    ARRAY,
     EQ,
     EXTERN,
     F32,
@@ -36,7 +35,6 @@ from wardian.syntax.types import (
     I32,
     I64,
     NOFUNC,
-    STRUCT,
     V128,
     ArrayType,
     FieldType,
@@ -214,7 +212,7 @@ def to_ref(value: Any, type: RefType, types: TypeContext, store: Store, what: st
         return _to_function(value, type, types, store, what)
     if top is not EXTERN and top is not ANY:
         raise TypeError(f"{what}: {values.kind_of(value)} cannot be made a {type}")
-    heap = store.heap()
+    heap: Heap = store.heap()
     if isinstance(value, _Object):
         if value._heap is not heap:
             raise ValueError(f"{what}: {value!r} belongs to another store; link the instances to pass it")
@@ -307,7 +305,7 @@ def write(
     heap.bytes()[at : at + storage.size] = bits.to_bytes(storage.size, "little")
 
 
-# -- tables and globals that Python makes, which belong to no store until they are linked, or given something of one ------------
+# -- tables and globals that Python makes, which belong to no store until they are linked, or given something of one ---
 
 
 def owner(cell: TableInstance | GlobalInstance) -> Store | None:

@@ -14,7 +14,6 @@ from typing import Any, Final, Protocol, final
 
 from wardian.errors import LinkError
 from wardian.limits import Limits
-from wardian.runtime.heap import Heap
 from wardian.runtime.native import Block, OwnedFd
 from wardian.runtime.process import Process
 from wardian.vm.layout import ACTIVATION, FUNCREF, HEADER, STORE, THREAD
@@ -63,7 +62,7 @@ class Store:
         self.contexts: dict[int, Any] = {}
         """Context address -> its owner: an Instance or a HostFunc."""
         self.keep: list[object] = []
-        self._heap: Heap | None = None
+        self._heap: Any = None
         self._functions = [0]
         self._functions_block = Block(128)
         self.block[STORE.at["functions"]] = self._functions_block.address
@@ -217,8 +216,9 @@ class Store:
 
     # -- references ----------------------------------------------------------------------------------------------------
 
-    def heap(self) -> Heap:
-        """The heap of this store, made now if there is none. Raises :class:`LimitExceeded`."""
+    def heap(self) -> Any:
+        """The :class:`wardian.runtime.heap.Heap` of this store, made now if there is none. Raises
+        :class:`LimitExceeded`."""
         root = self.root()
         if root._heap is None:
             with root.process.lock:
@@ -276,7 +276,8 @@ class Store:
         return self.root()._functions[number]
 
     def _join_heaps(self, two: Store) -> None:
-        """Leave one heap, this store's. If both have one, one of the two must hold nothing. Raises :class:`LinkError`."""
+        """Leave one heap, this store's. If both have one, one of the two must hold nothing. Raises
+        :class:`LinkError`."""
         if two._heap is None:
             return
         if self._heap is not None:
@@ -304,7 +305,7 @@ class Store:
         if self._heap is None:
             return True
         self._heap.collect()
-        return self._heap.live() == 0
+        return int(self._heap.live()) == 0
 
     def func_at(self, ref: int) -> Any:
         """The Python ``Func`` of a non-null FUNCREF address that a guest of this store holds."""

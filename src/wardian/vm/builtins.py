@@ -84,8 +84,8 @@ OBJECTS: Final = (
 
 VALUES: Final = ("tls_key", "none", "code_low", "code_high", "arenas", "ancestors")
 """``tls_key``: the pthread key of THREAD; ``none``: ``Py_None``; ``code_*``: the range all guest code lives in;
-``arenas``: address of ``count, (low, high) * count``, the ranges all guest memories live in; ``ancestors``: the table of
-supertypes by depth (:data:`wardian.vm.heap.ROW_SHIFT`)."""
+``arenas``: address of ``count, (low, high) * count``, the ranges all guest memories live in; ``ancestors``: the table
+of supertypes by depth (:data:`wardian.vm.heap.ROW_SHIFT`)."""
 
 SLOTS: Final = (*SYMBOLS, *CORE, *OBJECTS, *VALUES)
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import Final
 
-# -- kinds: the low four bits of a header --------------------------------------------------------------------------------
+# -- kinds: the low four bits of a header ------------------------------------------------------------------------------
 
 KIND_MASK: Final = 15
 STRUCT: Final = 0
@@ -36,7 +36,7 @@ TYPE_SHIFT: Final = 4
 ROW_SHIFT: Final = 8
 """log2 of a row of the process's table of ancestors: 64 canonical types of 4 bytes, by depth."""
 
-# -- objects -------------------------------------------------------------------------------------------------------------
+# -- objects -----------------------------------------------------------------------------------------------------------
 
 ALIGN: Final = 8
 FIELDS: Final = 4
@@ -51,14 +51,15 @@ BOX_SIZE: Final = 8
 EXCEPTION_TAG: Final = 8
 EXCEPTION_SIZE: Final = 16
 
-# -- the heap's places ---------------------------------------------------------------------------------------------------
+# -- the heap's places -------------------------------------------------------------------------------------------------
 
 SEGMENT: Final = 1 << 20
 
 STATE: Final = 0x1000
 """Words of 4 bytes, named by the ``STATE_*`` constants."""
 RUNS: Final = 0x2000
-"""``RUNS + size``: for each size in steps of :data:`ALIGN` the run of free cells, as its begin and end (4 bytes each)."""
+"""``RUNS + size``: for each size in steps of :data:`ALIGN` the run of free cells, as its begin and end (4 bytes
+each)."""
 MAX_RUN: Final = 512
 """The largest object that is taken from a run by generated code."""
 SEGMENT_KINDS: Final = 0x4000

@@ -3,9 +3,9 @@
 DANGER: see :mod:`wardian.compile.glue.text` for the rules of this border. This function reads the stack of the thread
 it runs on, from its own frame up to the outermost entry's, and writes only into the heap's ROOTS.
 
-Invariant: whatever a guest's or a host stub's frame, or a register, holds of a reference is found: as a 64-bit word that
-points into the heap, or as half a word that is an offset in it. Registers are found because ``_setjmp`` writes down those
-that callees keep, and all others were saved by callers.
+Invariant: whatever a guest's or a host stub's frame, or a register, holds of a reference is found: as a 64-bit word
+that points into the heap, or as half a word that is an offset in it. Registers are found because ``_setjmp`` writes
+down those that callees keep, and all others were saved by callers.
 """
 
 from __future__ import annotations

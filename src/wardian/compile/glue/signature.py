@@ -209,8 +209,8 @@ def _entry(params: str, results: str) -> str:
     count = t.new(f"and i64 %nargsf, {ARGUMENTS_OFFSET - 1}")
     t.branch(t.new(f"icmp ne i64 {count}, {len(params)}"), "slow")
     t.branch(t.new("icmp ne ptr %kw, null"), "slow")
-    # References are made, and looked at, while this thread is inside the store: nobody else can collect meanwhile, and the
-    # collector sees this frame.
+    # References are made, and looked at, while this thread is inside the store: nobody else can collect meanwhile,
+    # and the collector sees this frame.
     makes, gives = "e" in params, "e" in results
     values = [] if makes else _arguments(t, bi, params, "fail")
     _enter(t, bi)
