@@ -21,6 +21,7 @@ DANGEROUS = (
     "compile/bounds.py",
     "compile/heap.py",
     "compile/glue/core.py",
+    "compile/glue/roots.py",
     "compile/glue/signature.py",
     "compile/glue/text.py",
     "capability/filesystem/path.py",

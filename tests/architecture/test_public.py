@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+import tomllib
 
 import pytest
 
@@ -73,6 +74,7 @@ def test_unknown_names_are_attribute_errors() -> None:
         wardian.Modul
 
 
-def test_typed_marker_is_shipped() -> None:
-    assert (PACKAGE / "py.typed").is_file()
-    assert 'wardian = ["py.typed"]' in (ROOT / "pyproject.toml").read_text()
+def test_what_is_no_python_is_shipped() -> None:
+    shipped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["wardian"]
+    there = {path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*") if path.is_file()}
+    assert set(shipped) == {path for path in there if not path.endswith((".py", ".pyc"))}

@@ -8,6 +8,7 @@ collector is itself a guest (``collector.wasm``) on the heap's memory.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded, StoreBusy
@@ -41,10 +42,11 @@ class HeapRef(int):
     def reference(self) -> int:
         return self & _REF
 
-    def __del__(self) -> None:
-        found = process().heaps.get(self >> _NUMBER_SHIFT)
+    def __del__(self, process: Callable[[], Process] = process) -> None:
+        # The default is there even when the interpreter has begun to take modules apart.
+        found = process().heaps.get(self >> 64)
         if found is not None:
-            found.unpin(self >> _SLOT_SHIFT & _REF)
+            found.unpin(self >> 32 & 0xFFFFFFFF)
 
 
 def plain_word(word: int) -> int:
