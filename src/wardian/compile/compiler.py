@@ -116,7 +116,7 @@ class Compiler:
                 from wardian.compile.lowering import function_text
                 from wardian.compile.options import CodeOptions
 
-                facts = ModuleFacts(ctx.module, CodeOptions("O2", "explicit", stack_checks=False))
+                facts = ModuleFacts(ctx.module, CodeOptions("O2", "explicit", stack_checks=False), {})
                 return function_text(facts, ctx, index, preamble)
 
             return self._image(f"collector {index}", text)

@@ -43,7 +43,18 @@ _STORE_KEY, _TYPES_KEY, _HEAP_KEY = -1, -2, -3
 class ModuleFacts:
     """What lowering asks about the module, flattened once per module."""
 
-    __slots__ = ("globals", "has_objects", "hints", "layout", "memories", "module", "options", "tables", "tags", "types")
+    __slots__ = (
+        "globals",
+        "has_objects",
+        "hints",
+        "layout",
+        "memories",
+        "module",
+        "options",
+        "tables",
+        "tags",
+        "types",
+    )
 
     def __init__(self, module: Module, options: CodeOptions, hints: Mapping[int, bool]) -> None:
         """``hints``: see :func:`wardian.binary.custom.branch_hints`."""
