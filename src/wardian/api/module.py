@@ -45,6 +45,8 @@ def _binary(source: bytes | bytearray | memoryview | str, config: Config) -> byt
         return given
     from wardian.text.parse import assemble, is_text
 
+    if isinstance(given, str) and given.endswith((".wasm", ".wat")) and "(" not in given:
+        raise TypeError("source must be a module; for a path use Module.from_file(path)")
     if isinstance(given, str) or is_text(given):
         return assemble(given, config.features, config.limits)
     return given

@@ -66,6 +66,7 @@ class Identifier(str):
 def unique(found: Mapping[int, str], count: int) -> dict[int, Identifier]:
     """Identifiers for the ``names`` of the indices below ``count``; no two are equal."""
     taken: set[str] = set()
+    numbers: dict[str, int] = {}
     made: dict[int, Identifier] = {}
     for index in sorted(found):
         if index >= count:
@@ -73,10 +74,11 @@ def unique(found: Mapping[int, str], count: int) -> dict[int, Identifier]:
         name = found[index]
         chosen = name or str(index)
         if not name or chosen in taken:
-            # Numbers are tried from the index on, so that a thousand equal names do not cost a million tries.
-            number = index
+            # No number is tried twice with a name, so that a thousand equal names do not cost a million tries.
+            number = numbers.get(chosen, 1)
             while f"{chosen}.{number}" in taken:
                 number += 1
+            numbers[chosen] = number + 1
             chosen = f"{chosen}.{number}"
         taken.add(chosen)
         made[index] = Identifier(token_of(chosen), "" if chosen == name else f"(@name {quoted_text(name)})")
@@ -130,7 +132,7 @@ class Identifiers:
             Subsection.FIELD: {t: n for t, n in self._fields.items() if self._fits_fields(t, n)},
         }
         start, end = sections[0].content
-        return name_section(self.module, maps, nested) == module.source[start:end]
+        return start < end and name_section(self.module, maps, nested) == module.source[start:end]
 
     def _fits_locals(self, func: int, found: Mapping[int, str]) -> bool:
         module = self._module

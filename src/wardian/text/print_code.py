@@ -30,6 +30,9 @@ from wardian.text.operands import natural_alignment
 _MOST_INDENT: Final = 40
 """Deeper blocks are not indented further, or a deep nest would make its text quadratic."""
 
+LONG_TYPE: Final = 50
+"""A function type with more parameters and results is not written out where it is used."""
+
 _PADDED: Final = re.compile(rb"[\x80-\xff][\0\x7f]")
 """What the end of an integer looks like that is longer than need be; other bytes may look so, too."""
 
@@ -114,7 +117,9 @@ class Words:
     def type_use(self, index: int) -> str:
         """``(type x)`` and, if that is a function type, what it is."""
         comp = self.module.types[index].comp if index < len(self.module.types) else None
-        inline = self.inline(comp) if isinstance(comp, FuncType) else ""
+        # A type is defined once and may be used at every third byte: a long one is not repeated.
+        short = isinstance(comp, FuncType) and len(comp.params) + len(comp.results) <= LONG_TYPE
+        inline = self.inline(comp) if isinstance(comp, FuncType) and short else ""
         return f"(type {self.index(Subsection.TYPE, index)}){inline}"
 
 
@@ -141,6 +146,7 @@ class CodePrinter:
         self.locals: Mapping[int, str] = {}
         self.label_names: Mapping[int, str] = {}
         self._labels: list[str | None] = []
+        self._places: dict[str, list[int]] = {}
         self._blocks = 0
 
     def lines(self, start: int, end: int, depth: int) -> Iterator[str]:
@@ -175,13 +181,16 @@ class CodePrinter:
         self.locals = locals
         self.label_names = labels
         self._labels = []
+        self._places = {}
         self._blocks = 0
 
     # -- structure -----------------------------------------------------------------------------------------------------
 
     def _structure(self, printer: str, row: Row, imm: Any) -> str:
         if printer == "end":
-            self._labels.pop()
+            closed = self._labels.pop()
+            if closed is not None:
+                self._places[closed].pop()
             return ""
         if printer == "else":
             return ""
@@ -194,17 +203,16 @@ class CodePrinter:
             label = made or None
             definition = f" {made.definition()}"
         tail = _block(self, imm) if row.imm is Imm.BLOCK else _try_table(self, imm)
+        if label is not None:
+            self._places.setdefault(label, []).append(len(self._labels))
         self._labels.append(label)
         return definition + tail
 
     def label(self, depth: int) -> str:
         """A label by its identifier, if the innermost of that name is the one that is meant."""
-        labels = self._labels
-        if depth < len(labels):
-            name = labels[-1 - depth]
-            if name is not None and name not in labels[len(labels) - depth :]:
-                return name
-        return str(depth)
+        place = len(self._labels) - 1 - depth
+        name = self._labels[place] if place >= 0 else None
+        return name if name is not None and self._places[name][-1] == place else str(depth)
 
     # -- annotations ---------------------------------------------------------------------------------------------------
 

@@ -34,7 +34,7 @@ from wardian.text.fields import SECTION_IDS
 from wardian.text.identifiers import Identifier, Identifiers, quoted, quoted_text, token_of
 from wardian.text.lexer import DATA_COUNT_NOTE, EMPTY_NOTE, RUN_NOTE
 from wardian.text.names import branch_hint_section
-from wardian.text.print_code import CodePrinter, Words
+from wardian.text.print_code import LONG_TYPE, CodePrinter, Words
 
 _LINE: Final = 512
 """So many bytes of data stand on one line."""
@@ -286,7 +286,7 @@ class ModulePrinter:
         runs, pos = locals_of(source, *part, Limits(locals=1 << 32))
         names = self.ids.locals_of(index, len(params) + sum(count for count, _ in runs))
         use = f"(type {self.words.index(Subsection.TYPE, type)})"
-        if isinstance(comp, FuncType):
+        if isinstance(comp, FuncType) and (names or len(params) + len(comp.results) <= LONG_TYPE):
             use += self._declared(names, 0, params, "param")
             use += f" (result {self.words.types(comp.results)})" if comp.results else ""
         yield f"  (func{self._define(Subsection.FUNC)} {use}"
