@@ -7,4 +7,5 @@ from wardian.syntax.document import text
 
 
 def test_the_document_is_the_table() -> None:
-    assert (ROOT / "docs" / "instructions.md").read_text() == text(), "python -m wardian.syntax.document > docs/instructions.md"
+    """To make it say so: ``python -m wardian.syntax.document > docs/instructions.md``."""
+    assert (ROOT / "docs" / "instructions.md").read_text() == text()
