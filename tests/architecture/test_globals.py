@@ -136,9 +136,6 @@ def test_state_is_listed() -> None:
 
 def test_nothing_is_rebound_through_global() -> None:
     users = [
-        f"{source.path}:{node.lineno}"
-        for source in sources()
-        for node in nodes(source)
-        if isinstance(node, ast.Global)
+        f"{source.path}:{node.lineno}" for source in sources() for node in nodes(source) if isinstance(node, ast.Global)
     ]
     assert not users, users
