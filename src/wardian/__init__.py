@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     )
     from wardian.limits import Features, Limits
     from wardian.runtime.cells import Tag
+    from wardian.runtime.references import Array, Struct
     from wardian.sandbox.run import RunResult, run
 
 __version__: Final = "0.1.0"
 
 __all__ = (
+    "Array",
     "Config",
     "Engine",
     "Exit",
@@ -55,6 +57,7 @@ __all__ = (
     "Refused",
     "RunResult",
     "StoreBusy",
+    "Struct",
     "Table",
     "Tag",
     "Trap",
@@ -65,6 +68,7 @@ __all__ = (
 
 _HOMES: Final = MappingProxyType(
     {
+        "Array": "wardian.runtime.references",
         "Config": "wardian.api.config",
         "Engine": "wardian.api.engine",
         "Exit": "wardian.errors",
@@ -84,6 +88,7 @@ _HOMES: Final = MappingProxyType(
         "Refused": "wardian.errors",
         "RunResult": "wardian.sandbox.run",
         "StoreBusy": "wardian.errors",
+        "Struct": "wardian.runtime.references",
         "Table": "wardian.api.handles",
         "Tag": "wardian.runtime.cells",
         "Trap": "wardian.errors",

@@ -237,7 +237,8 @@ class Table:
         index = self._index(index)
         if index in table.waiting:
             return table.waiting[index]
-        return references.from_word(table.word(index), table.declared.element, table.types, references.owner(table))
+        store = references.owner(table)
+        return references.load(lambda: table.word(index), table.declared.element, table.types, store)
 
     def __setitem__(self, index: int, value: Any) -> None:
         table = self._instance
@@ -300,7 +301,7 @@ class Global:
         cell = self._instance
         if cell.waiting is not None:
             return cell.waiting
-        return references.from_word(cell.word, cell.type.value, cell.types, references.owner(cell))
+        return references.load(lambda: cell.word, cell.type.value, cell.types, references.owner(cell))
 
     @value.setter
     def value(self, value: Any) -> None:
@@ -385,6 +386,16 @@ class Instance:
     @cached_property
     def exports(self) -> Exports:
         return Exports(self._data)
+
+    def collect(self) -> None:
+        """Collect the garbage of this instance's store now: structures, arrays, and Python objects guests let go of.
+
+        With no guest running, what nobody can reach goes without exception. Raises :class:`StoreBusy` if one is running
+        on another thread.
+        """
+        store = self._data.store
+        if store.has_heap():
+            store.heap().collect()
 
     @property
     def running(self) -> bool:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from wardian.errors import LimitExceeded, StoreBusy
+from wardian.errors import LimitExceeded
 from wardian.limits import PAGE
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.native import Block, address_of, no_copy
@@ -109,6 +109,7 @@ class Heap:
         exports = {e.name: e.index for e in collector.module.exports}
         self._call = {name: collector.func_at(index) for name, index in exports.items()}
         self._call["start"](self.segments)
+        self._more_pins()
         self.words()[heap.STATE_ZEAL >> 2] = self.process.zeal
         block = store.block
         block[STORE.at["heap"]] = self.memory.base
@@ -146,9 +147,12 @@ class Heap:
                 try:
                     return self._free_pins.pop()
                 except IndexError:
-                    before = self.state(heap.STATE_PINS_ROOM)
-                    self._ask("pins", max(_FIRST_PINS, 2 * before))
-                    self._free_pins.extend(range(self.state(heap.STATE_PINS_ROOM) - 1, before - 1, -1))
+                    self._more_pins()
+
+    def _more_pins(self) -> None:
+        before = self.state(heap.STATE_PINS_ROOM)
+        self._ask("pins", max(_FIRST_PINS, 2 * before))
+        self._free_pins.extend(range(self.state(heap.STATE_PINS_ROOM) - 1, before - 1, -1))
 
     def _held(self, reference: int, slot: int) -> HeapRef:
         return HeapRef(self.number << _NUMBER_SHIFT | slot << _SLOT_SHIFT | reference)
@@ -273,9 +277,3 @@ class Heap:
     def live(self) -> int:
         """Objects the last collection found alive."""
         return self.state(heap.STATE_LIVE)
-
-    def busy(self) -> None:
-        """Raise :class:`StoreBusy` if another thread is inside the store."""
-        inside = self.store.root().block[STORE.at["thread"]]
-        if inside and inside != self.process.thread():
-            raise StoreBusy("the object's instance is running on another thread")

@@ -11,7 +11,7 @@ handles are their objects, and anything else is a host value, as if ``any.conver
 from __future__ import annotations
 
 import struct as codec
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, Final, final
 
@@ -258,25 +258,41 @@ def from_ref(word: int, type: RefType, types: TypeContext, store: Store) -> Any:
         return store.root().func_at(word)
     if top is not EXTERN and top is not ANY:
         raise TypeError(f"a {type} cannot be seen from Python")
-    return _from_heap(store.heap(), word)
+    return _from_heap(store.heap(), word, None)
 
 
-def _from_heap(heap: Heap, reference: int) -> Any:
+def load(read: Callable[[], int], type: ValType, types: TypeContext, store: Store | None) -> Any:
+    """The Python value of the word that ``read`` finds in a cell of ``store``, whoever else is running there."""
+    word = read()
+    if not word or store is None or not types.is_heap_ref(type):
+        return from_word(word, type, types, store)
+    heap: Heap = store.heap()
+    while word and not word & 1:
+        ref = heap.pin(word)
+        again = read()
+        if again == word:
+            # A guest on another thread may have changed the cell, and collected, before the object was held. But if the
+            # cell has it still, a collection that began before found it there.
+            return _from_heap(heap, word, ref)
+        word = again
+    return from_word(word, type, types, store)
+
+
+def _from_heap(heap: Heap, reference: int, ref: HeapRef | None) -> Any:
+    """The value of a reference that is not null; ``ref`` may hold it already."""
     if reference & 1:
         return values.signed(reference, I32) >> 1
     if heap.header(reference) & layout.KIND_MASK == layout.EXTERN:
         return heap.unbox(reference)
-    return handle(heap, heap.pin(reference))
+    return handle(heap, heap.pin(reference) if ref is None else ref)
 
 
 def read(heap: Heap, at: int, storage: NumType | RefType | PackedType, types: TypeContext) -> Any:
     """The value of the field at ``at`` of an object that is held."""
     if isinstance(storage, RefType):
-        heap.busy()
-        word = int(heap.words()[at >> 2])
-        if word and types.top(storage.heap) is FUNC:
-            word = heap.store.function(word)
-        return from_ref(word, storage, types, heap.store)
+        if types.top(storage.heap) is FUNC:
+            return from_word(heap.store.function(heap.words()[at >> 2]), storage, types, heap.store)
+        return load(lambda: int(heap.words()[at >> 2]), storage, types, heap.store)
     view = heap.bytes()
     if storage is V128:
         return bytes(view[at : at + 16])
@@ -289,7 +305,6 @@ def write(
 ) -> None:
     """Inverse of :func:`read`. Raises as :func:`to_ref` does."""
     if isinstance(storage, RefType):
-        heap.busy()
         word = to_ref(value, storage, types, heap.store, what)
         number = heap.store.function_number(word) if word and types.top(storage.heap) is FUNC else word & 0xFFFFFFFF
         heap.words()[at >> 2] = number
