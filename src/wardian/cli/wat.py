@@ -53,8 +53,10 @@ def _write_binary(content: bytes, path: str | None) -> None:
 
 def _decoded(content: bytes) -> Module:
     from wardian.binary.decode import decode
+    from wardian.limits import Features
 
-    return decode(content)
+    # Nothing is run: whatever can be read is shown.
+    return decode(content, Features(**dict.fromkeys(Features.names(), True)))
 
 
 def main(argv: list[str]) -> int:
