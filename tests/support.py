@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+from wardian.limits import Features
+
 ROOT = Path(__file__).resolve().parents[1]
 
 NO_DATA = "the test data is absent: WARDIAN_TEST_DATA (default ../shared/data) names no folder"
@@ -21,6 +23,10 @@ def data_root() -> Path | None:
     """The folder of foreign test data, or ``None`` where there is none."""
     path = Path(os.environ.get("WARDIAN_TEST_DATA") or ROOT.parent / "shared" / "data")
     return path if path.is_dir() else None
+
+
+EVERYTHING = Features(custom_page_sizes=True)
+"""Every feature, those that are off by default too."""
 
 
 class Mode(NamedTuple):

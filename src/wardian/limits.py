@@ -58,7 +58,9 @@ class Limits(Record):
 
 @final
 class Features(Record):
-    """One switch per proposal; everything in Wasm 3.0 is on by default."""
+    """One switch per proposal. Wasm 3.0, threads and wide arithmetic are on by default; custom page sizes are not,
+    since a memory with them is malformed in the standard as it is.
+    """
 
     mutable_global: bool = True
     sign_extension: bool = True
@@ -77,7 +79,7 @@ class Features(Record):
     exceptions: bool = True
     threads: bool = True
     wide_arithmetic: bool = True
-    custom_page_sizes: bool = True
+    custom_page_sizes: bool = False
 
     def require(self, name: str, what: str) -> None:
         """Raise :class:`FeatureDisabled` naming ``what`` unless the switch ``name`` is on (``mvp`` always is)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.binary.build import HEADER, module, section, with_body
+from tests.support import EVERYTHING
 from wardian.binary.decode import decode, is_component
 from wardian.errors import FeatureDisabled, LimitExceeded, MalformedError
 from wardian.limits import Features, Limits
@@ -63,7 +64,7 @@ def test_imports() -> None:
     raw = module(
         TYPES, section(2, "05 01 6d 01 66 00 00  00 00 01 70 00 01  00 00 02 07 02 03  00 00 03 7f 01  00 00 04 00 00")
     )
-    found = decode(raw)
+    found = decode(raw, EVERYTHING)
     assert found.imports == [
         Import("m", "f", "func", 0),
         Import("", "", "table", TableType(FUNCREF, TypeLimits(1))),
@@ -88,7 +89,7 @@ def test_tables_memories_globals_tags_exports_start() -> None:
         section(8, "00"),
         CODE,
     )
-    found = decode(raw)
+    found = decode(raw, EVERYTHING)
     at = raw.index(bytes.fromhex("d2000b"))
     assert found.tables == [
         TableDecl(TableType(EXTERNREF, TypeLimits(1, 2, is64=True))),
@@ -222,7 +223,7 @@ BAD: list[tuple[bytes, str, int]] = [
 @pytest.mark.parametrize(("source", "message", "offset"), BAD, ids=[f"{s[8:].hex()}" for s, _, _ in BAD])
 def test_malformed(source: bytes, message: str, offset: int) -> None:
     with pytest.raises(MalformedError) as caught:
-        decode(source)
+        decode(source, EVERYTHING)
     assert caught.value.message.startswith(message)
     assert caught.value.offset == offset
 
@@ -319,7 +320,6 @@ def test_limits(limits: Limits, source: bytes, name: str) -> None:
         ("memory64", module(section(5, "01 04 00"))),
         ("memory64", module(section(4, "01 70 04 00"))),
         ("threads", module(section(5, "01 03 00 01"))),
-        ("custom_page_sizes", module(section(5, "01 08 00 00"))),
         ("bulk_memory", module(section(9, "01 01 00 00"))),
         ("bulk_memory", module(section(11, "01 01 00"))),
         ("bulk_memory", module(section(12, "00"))),
@@ -331,6 +331,13 @@ def test_features(feature: str, source: bytes) -> None:
     with pytest.raises(FeatureDisabled) as caught:
         decode(source, Features(**{feature: False}))
     assert caught.value.feature == feature
+
+
+def test_custom_page_sizes_are_no_flag_of_the_standard() -> None:
+    source = module(section(5, "01 08 00 00"))
+    decode(source, Features(custom_page_sizes=True))
+    with pytest.raises(MalformedError, match="malformed limits flags: the feature custom-page-sizes"):
+        decode(source)
 
 
 def test_a_table_of_functions_needs_no_feature() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import data_root, wasm_tools
+from tests.support import EVERYTHING, data_root, wasm_tools
 from wardian.binary.body import instructions, locals_of
 from wardian.binary.custom import Subsection, names
 from wardian.binary.decode import decode
@@ -17,7 +17,6 @@ from wardian.limits import Features
 ROOT = data_root()
 GUESTS = sorted(ROOT.glob("**/*.wasm")) if ROOT else []
 SMALL = [path for path in GUESTS if path.stat().st_size < 2_000_000]
-NOT_SHORTEST = {"splay.wasm": "recursion groups of one are written out"}
 
 pytestmark = pytest.mark.skipif(not GUESTS, reason="the test data is absent")
 
@@ -29,13 +28,8 @@ def relative(path: Path) -> str:
 @pytest.mark.parametrize("path", GUESTS, ids=relative)
 def test_encode_gives_the_file_back(path: Path) -> None:
     source = path.read_bytes()
-    module = decode(source)
-    again = encode(module)
-    if path.name in NOT_SHORTEST:
-        assert len(again) < len(source)
-        assert encode(decode(again)) == again
-    else:
-        assert again == source
+    module = decode(source, EVERYTHING)
+    assert encode(module) == source
     names(module).of(Subsection.FUNC)
 
 
@@ -43,7 +37,7 @@ def test_encode_gives_the_file_back(path: Path) -> None:
 def test_every_body_streams(path: Path) -> None:
     """The offsets of each stream are gapless: what is written from it is what was read, but for padded integers."""
     source = path.read_bytes()
-    module = decode(source)
+    module = decode(source, EVERYTHING)
     features = Features()
     rewrite = path.stat().st_size < 500_000
     for start, end in module.bodies:
@@ -70,6 +64,6 @@ def test_wasm_tools_finds_the_same_instructions(path: Path) -> None:
     lines = [line.split("|") for line in dump.splitlines()]
     spoken = {int(parts[0], 16) for parts in lines if len(parts) == 3 and parts[0].strip()}
     source = path.read_bytes()
-    for start, end in decode(source).bodies:
+    for start, end in decode(source, EVERYTHING).bodies:
         _, pos = locals_of(source, start, end)
         assert {at for at, _, _ in instructions(source, pos, end, Features())} <= spoken

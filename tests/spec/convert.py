@@ -21,8 +21,8 @@ class Script(NamedTuple):
     commands: list[Command]
 
     def module(self, command: Command) -> bytes:
-        """The module of ``command``: binary, or text where the script quotes text."""
-        name: str = command["filename"]
+        """The module of ``command``: binary where there is one, else the text the script quotes."""
+        name: str = command.get("binary_filename") or command["filename"]
         return (self.folder / name).read_bytes()
 
 

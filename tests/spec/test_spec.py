@@ -9,21 +9,17 @@ import faulthandler
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from types import MappingProxyType
 
 import pytest
 
 import wardian
 from tests.spec.expected import differences, rows
 from tests.support import MODES, NO_DATA, QUICK_MODE, Mode, data_root
-from wardian.cli.scripts import Script, Spectest
+from wardian.cli.scripts import Script, Spectest, assumed
 from wardian.text.script import Unreadable, commands
 
 SECONDS = 300
 """No script takes a tenth of this."""
-
-OLDER = MappingProxyType({"proposals/threads": wardian.Features(multi_memory=False, reference_types=False)})
-"""Folders that assume the standard as it was when they were written."""
 
 
 def _files() -> list[str]:
@@ -47,7 +43,7 @@ def _cases() -> list[object]:
 
 @cache
 def _engine(mode: Mode, folder: str) -> tuple[wardian.Engine, Spectest]:
-    features = OLDER.get(folder, wardian.Features())
+    features = wardian.Features().__replace__(**assumed(folder))
     config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=features)  # type: ignore[arg-type]
     engine = wardian.Engine(config)
     return engine, Spectest(engine)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.support import EVERYTHING
 from tests.valid.build import END, FUNCREF, I32, I64, func_type, leb, module, section, vec
 from wardian.binary.decode import decode
 from wardian.errors import FeatureDisabled, InvalidError
@@ -84,7 +85,7 @@ CASES: list[tuple[str, tuple[bytes, ...], str, int]] = [
 def test_error_words_and_offset(sections: tuple[bytes, ...], words: str, place: int) -> None:
     source = module(*sections)
     with pytest.raises(InvalidError) as caught:
-        validate_module(decode(source))
+        validate_module(decode(source, EVERYTHING), EVERYTHING)
     assert caught.value.message.startswith(words)
     assert caught.value.offset == len(source) - len(sections[-1]) + 2 + place
     assert caught.value.function is None

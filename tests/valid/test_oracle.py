@@ -10,7 +10,7 @@ from random import Random
 import pytest
 
 from tests.spec.convert import convert
-from tests.support import wasm_tools
+from tests.support import EVERYTHING, wasm_tools
 from tests.valid.bodies import Bodies
 from wardian.binary.body import instructions, locals_of
 from wardian.binary.decode import decode
@@ -39,7 +39,7 @@ OFTEN = (
 
 def ours(source: bytes) -> tuple[bool, str]:
     try:
-        validate(decode(source))
+        validate(decode(source, EVERYTHING), EVERYTHING)
     except BadInput as error:
         return False, f"{error!r}"
     return True, "valid"
@@ -80,7 +80,7 @@ def damaged(random: Random, source: bytes) -> bytes:
 
 
 def _instruction_offsets(random: Random, source: bytes) -> list[int]:
-    module = decode(source)
+    module = decode(source, EVERYTHING)
     if not module.bodies:
         return []
     start, end = random.choice(module.bodies)
@@ -151,7 +151,7 @@ def test_any_bytes_give_a_verdict(data: Path) -> None:
         for _ in range(random.randrange(1, 6)):
             source = damaged_anywhere(random, source)
         try:
-            validate(decode(source))
+            validate(decode(source, EVERYTHING), EVERYTHING)
         except WardianError:
             continue
 

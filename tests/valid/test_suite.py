@@ -11,6 +11,7 @@ from tests.spec.convert import Script, convert
 from tests.support import NO_DATA, data_root
 from wardian.binary.decode import decode
 from wardian.errors import BadInput, InvalidError, MalformedError, WardianError
+from wardian.limits import Features
 from wardian.valid.driver import validate
 
 LEFT_OUT = {
@@ -24,10 +25,6 @@ _ONE_MEMORY = "the proposal's text is older than multi-memory: several memories 
 EXCEPTIONS: dict[tuple[str, int], str] = {
     **{("proposals/threads/imports.wast", line): _ONE_TABLE for line in (310, 314, 318)},
     **{("proposals/threads/imports.wast", line): _ONE_MEMORY for line in (405, 409, 413)},
-    (
-        "binary.wast",
-        661,
-    ): "flag 8 is that of custom page sizes, which are on here: the minimum is missing",
     **{("proposals/threads/memory.wast", line): _ONE_MEMORY for line in (14, 15)},
 }
 """Commands whose verdict is not the script's, and why. Strict: each must differ."""
@@ -49,9 +46,9 @@ def _files() -> list[str]:
     return [name for name in found if not name.startswith(tuple(f"{folder}/" for folder in LEFT_OUT))]
 
 
-def _verdict(source: bytes) -> WardianError | None:
+def _verdict(source: bytes, features: Features) -> WardianError | None:
     try:
-        validate(decode(source))
+        validate(decode(source, features), features)
     except WardianError as error:
         return error
     return None
@@ -62,8 +59,8 @@ def _is_binary(command: dict[str, Any]) -> bool:
     return str(name).endswith(".wasm")
 
 
-def _differs(script: Script, command: dict[str, Any]) -> str | None:
-    error = _verdict(script.module(command))
+def _differs(script: Script, command: dict[str, Any], features: Features) -> str | None:
+    error = _verdict(script.module(command), features)
     want = ERRORS.get(command["type"])
     if want is None:
         return None if error is None else f"{error!r}"
@@ -75,11 +72,12 @@ def _differs(script: Script, command: dict[str, Any]) -> str | None:
 @pytest.mark.parametrize("file", _files() or [pytest.param("", marks=pytest.mark.skip(NO_DATA))])
 def test_file(file: str, data: Path) -> None:
     script = convert(data / "testsuite" / file)
+    features = Features(custom_page_sizes="custom-page-sizes" in file)
     failures = []
     for command in script.commands:
         kind, line = command["type"], command["line"]
         if (kind in ERRORS or kind in ACCEPTED) and _is_binary(command):
-            difference = _differs(script, command)
+            difference = _differs(script, command, features)
             if (difference is not None) != ((file, line) in EXCEPTIONS):
                 failures.append(f"{file}:{line}: {difference or 'listed in EXCEPTIONS, but does not differ'}")
     assert not failures, "\n".join(failures)

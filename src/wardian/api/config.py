@@ -15,7 +15,7 @@ class Config(Record):
 
     * ``opt``: ``"O2"`` compiles well, ``"O0"`` quickly, ``"auto"`` (default) picks per module by its size, since
       optimising costs about a tenth of a millisecond per instruction: small modules O2, big ones O0.
-    * ``checks``: how memory accesses are bounded: by ``"guard"`` pages, or by ``"explicit"`` comparisons. Both are exact.
+    * ``checks``: what bounds memory accesses: ``"guard"`` pages, or ``"explicit"`` comparisons. Both are exact.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
     * ``features``, ``limits``: what modules may use.
     * ``lazy``: validate a function body only when the function is first called.

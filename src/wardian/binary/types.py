@@ -214,12 +214,13 @@ def _limits(r: Reader, allowed: int) -> tuple[int, TypeLimits]:
     flags = r.byte()
     if flags & ~allowed:
         r.fail("malformed limits flags", at)
+    if flags & PAGE_SIZE and not r.features.custom_page_sizes:
+        # SPEC: a flag the standard does not have, so this is no matter of a feature alone.
+        r.fail("malformed limits flags: the feature custom-page-sizes is switched off", at)
     if flags & SHARED:
         r.features.require("threads", "a shared memory")
     if flags & IS_64:
         r.features.require("memory64", "a 64-bit table or memory")
-    if flags & PAGE_SIZE:
-        r.features.require("custom_page_sizes", "a custom page size")
     # Always 64 bits wide: too large a bound for the address type is invalid, not malformed.
     least = r.u64()
     most = r.u64() if flags & HAS_MAX else None

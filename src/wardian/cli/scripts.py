@@ -27,6 +27,7 @@ from wardian.errors import (
     WardianError,
     WasmException,
 )
+from wardian.runtime.references import Array, Struct
 from wardian.runtime.values import bits_to_float, float_to_bits
 from wardian.syntax.types import F32, F64
 from wardian.text.numbers import DOUBLE, SINGLE, FloatFormat
@@ -104,6 +105,24 @@ class Outcome(NamedTuple):
 
 class Mismatch(Exception):
     """The engine did something else than the script expects."""
+
+
+_ASSUMED: Final[Mapping[str, Mapping[str, bool]]] = MappingProxyType(
+    {
+        "threads": MappingProxyType({"multi_memory": False, "reference_types": False}),
+        "custom-page-sizes": MappingProxyType({"custom_page_sizes": True}),
+    }
+)
+
+
+def assumed(folder: str) -> Mapping[str, bool]:
+    """Feature switches that the scripts of ``proposals/NAME`` take for granted.
+
+    A proposal's scripts assume the standard of their day, with the proposal.
+    """
+    parts = folder.split("/")
+    name = parts[parts.index("proposals") + 1] if "proposals" in parts[:-1] else ""
+    return _ASSUMED.get(name, {})
 
 
 @final
@@ -360,11 +379,28 @@ class Script:
             return actual is None
         if expected.number is not None:
             return actual is self._host(expected.number)
-        return actual is not None and (expected.kind != "func" or callable(actual))
+        is_one = _REFERENCES.get(expected.kind)
+        return actual is not None and (is_one is None or is_one(actual))
 
     def _nothing(self, command: Unreadable) -> None:
         raise command.error
 
+
+def _is_a(*kinds: type) -> Callable[[object], bool]:
+    return lambda actual: isinstance(actual, kinds)
+
+
+_REFERENCES: Final[Mapping[str, Callable[[object], bool]]] = MappingProxyType(
+    {
+        "func": callable,
+        "i31": _is_a(int),
+        "struct": _is_a(Struct),
+        "array": _is_a(Array),
+        "eq": _is_a(int, Struct, Array),
+        "host": _is_a(HostRef),
+    }
+)
+"""Whether a Python object is what a reference of a kind becomes; any object can be an ``any`` or an ``extern``."""
 
 _HANDLERS: Final[Mapping[type, Callable[[Script, Any], object]]] = MappingProxyType(
     {

@@ -85,8 +85,19 @@ def main(argv: list[str]) -> int:
     if settings:
         raise CliError(f"-W {next(iter(settings))} has no meaning for scripts", hint=_SWITCHES, code=2)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
-    engine = build_engine(level=level, checks=checks, cache=False, lazy=options.lazy, switches=switches)
-    spectest = _spectest(engine)
+    worlds: dict[tuple[tuple[str, bool], ...], tuple[Engine, Spectest]] = {}
+
+    def world(path: Path) -> tuple[Engine, Spectest]:
+        """An engine, with the suite's host module, for what scripts where ``path`` lies assume."""
+        from wardian.cli.scripts import assumed
+
+        chosen = {**assumed(path.resolve().parent.as_posix()), **switches}
+        key = tuple(sorted(chosen.items()))
+        if key not in worlds:
+            engine = build_engine(level=level, checks=checks, cache=False, lazy=options.lazy, switches=chosen)
+            worlds[key] = engine, _spectest(engine)
+        return worlds[key]
+
     held: Counter[str] = Counter()
     lost: Counter[str] = Counter()
     unread = 0
@@ -94,7 +105,7 @@ def main(argv: list[str]) -> int:
     files = _files(options.files)
     for path in files:
         start = perf_counter()
-        outcome = _run(engine, spectest, path)
+        outcome = _run(*world(path), path)
         if outcome is None:
             unread += 1
             continue

@@ -69,7 +69,8 @@ class MemorySlot(int):
     __reduce_ex__ = no_copy
 
     def __del__(self) -> None:
-        process().release_slot(int(self))
+        if process is not None:  # else the interpreter is being taken apart
+            process().release_slot(int(self))
 
 
 class Region(int):
@@ -79,7 +80,8 @@ class Region(int):
     __reduce_ex__ = no_copy
 
     def __del__(self) -> None:
-        process().release_region(int(self))
+        if process is not None:
+            process().release_region(int(self))
 
 
 class CodeRegion(int):
@@ -89,7 +91,8 @@ class CodeRegion(int):
     __reduce_ex__ = no_copy
 
     def __del__(self) -> None:
-        process().unmap_code(int(self))
+        if process is not None:
+            process().unmap_code(int(self))
 
 
 @final

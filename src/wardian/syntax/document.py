@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Final
 
@@ -48,4 +49,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    print(text(), end="")
+    sys.stdout.write(text())
