@@ -7,12 +7,12 @@ Invariant: nothing is executed and no module inside is read here; a command that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias, final
 
 from wardian.errors import MalformedError
+from wardian.record import Record
 from wardian.syntax.types import F32, F64, I32, I64, NumType
 from wardian.text.lexer import Cursor, Source
 from wardian.text.numbers import DOUBLE, SINGLE
@@ -33,8 +33,7 @@ class Nan(Enum):
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Number:
+class Number(Record):
     """A number or vector, cut into lanes of ``width`` bits; each is its bits, or in an expected result a class of NaNs.
 
     ``type`` is ``i32``, ``i64``, ``f32``, ``f64`` or ``v128``; all but the last have one lane.
@@ -59,8 +58,7 @@ class Number:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Ref:
+class Ref(Record):
     """A reference: ``kind`` is the word after ``ref.``; ``number`` tells host values apart.
 
     As an expected result one without a number stands for any reference of its kind.
@@ -71,8 +69,7 @@ class Ref:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Either:
+class Either(Record):
     """Any of several expected results."""
 
     choices: tuple[Result, ...]
@@ -86,8 +83,7 @@ Result: TypeAlias = "Number | Ref | Either"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Action:
+class Action(Record):
     """``(invoke $instance? "name" value*)`` or ``(get $instance? "name")``."""
 
     line: int
@@ -98,8 +94,7 @@ class Action:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Define:
+class Define(Record):
     """``(module ...)``: make a definition, an instance, or one after the other, as ``module`` says."""
 
     line: int
@@ -107,24 +102,21 @@ class Define:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Register:
+class Register(Record):
     line: int
     name: str
     instance: str | None
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class AssertReturn:
+class AssertReturn(Record):
     line: int
     action: Action
     results: tuple[Result, ...]
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class AssertFails:
+class AssertFails(Record):
     """The action must end in a trap, an exhausted resource, or an exception (which has no message)."""
 
     line: int
@@ -134,8 +126,7 @@ class AssertFails:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class AssertRejected:
+class AssertRejected(Record):
     """The module must be refused at the stage ``how``; ``uninstantiable`` by a trap."""
 
     line: int
@@ -145,8 +136,7 @@ class AssertRejected:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Thread:
+class Thread(Record):
     """``(thread $name (shared (module $m))* command*)`` of the threads proposal."""
 
     line: int
@@ -156,8 +146,7 @@ class Thread:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(Record):
     """``(wait $name)``: until that thread has ended."""
 
     line: int
@@ -165,8 +154,7 @@ class Wait:
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Record):
     """A command that is none."""
 
     line: int
