@@ -18,6 +18,7 @@ from wardian.runtime import calls
 from wardian.runtime.function import NativeTypes
 from wardian.runtime.heap import Heap
 from wardian.runtime.instantiate import make_heap
+from wardian.runtime.native import no_copy
 from wardian.runtime.process import Process, process
 from wardian.runtime.store import Store
 from wardian.vm.builtins import STUB_SIZE, STUBS
@@ -58,6 +59,8 @@ class CodeCache:
 @final
 class Engine:
     """Compiles modules one way. Engines are cheap after the first and may be shared by threads."""
+
+    __reduce_ex__ = no_copy
 
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()

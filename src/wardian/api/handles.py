@@ -18,6 +18,7 @@ from wardian.runtime import references
 from wardian.runtime.cells import GlobalInstance
 from wardian.runtime.instance import Instance as InstanceData
 from wardian.runtime.memory import MemoryInstance
+from wardian.runtime.native import no_copy
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.runtime.watchdog import watchdog
@@ -95,6 +96,7 @@ class Memory:
     """
 
     __slots__ = ("__weakref__", "_instance")
+    __reduce_ex__ = no_copy
     _instance: MemoryInstance
 
     def __init__(
@@ -202,6 +204,7 @@ class Table:
     """A table of references: ``table[i]`` is ``None``, a :class:`Func`, or (externref) any object."""
 
     __slots__ = ("__weakref__", "_instance")
+    __reduce_ex__ = no_copy
     _instance: TableInstance
 
     def __init__(self, element: str, min: int, max: int | None = None, *, engine: Engine | None = None) -> None:
@@ -281,6 +284,7 @@ class Global:
     """A global variable: read and write ``value`` (writing an immutable one raises ``AttributeError``)."""
 
     __slots__ = ("__weakref__", "_instance")
+    __reduce_ex__ = no_copy
     _instance: GlobalInstance
 
     def __init__(self, type: str, value: Any, *, mutable: bool = False) -> None:
@@ -325,6 +329,8 @@ class Global:
 @final
 class Exports(Mapping[str, Any]):
     """An instance's exports: ``exports.name`` or ``exports["name"]``; a mapping in the module's order."""
+
+    __reduce_ex__ = no_copy
 
     def __init__(self, instance: InstanceData) -> None:
         decl = instance.module
@@ -377,6 +383,8 @@ _HANDLES: Final[dict[str, Callable[[InstanceData, int], Any]]] = {
 @final
 class Instance:
     """A running copy of a module. Use :meth:`Module.instantiate <wardian.Module.instantiate>` to get one."""
+
+    __reduce_ex__ = no_copy
 
     def __init__(self, module: object, data: InstanceData, engine: Engine) -> None:
         self.module = module

@@ -11,6 +11,7 @@ from wardian.api.engine import Engine, default_engine
 from wardian.binary.decode import MAGIC, decode
 from wardian.errors import InvalidError
 from wardian.limits import Limits
+from wardian.runtime.native import no_copy
 from wardian.syntax.module import ExternType, Kind
 from wardian.syntax.module import Module as ModuleDecl
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, TableType
@@ -59,6 +60,8 @@ class Module:
     Function bodies are validated now (or, with ``Config(lazy=True)``, each before its first compilation) and compiled
     when first called. May be instantiated any number of times, on any thread.
     """
+
+    __reduce_ex__ = no_copy
 
     def __init__(self, source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
         """``source`` is a binary module, or text in the WebAssembly text format; a path goes to :meth:`from_file`.

@@ -14,7 +14,7 @@ from typing import Any, Final, final
 from wardian.errors import LimitExceeded
 from wardian.limits import PAGE
 from wardian.runtime.memory import MemoryInstance
-from wardian.runtime.native import Block, address_of, no_copy
+from wardian.runtime.native import Block, address_of, uncollected
 from wardian.runtime.process import Process, process
 from wardian.syntax.types import MemoryType, StructType, TypeLimits
 from wardian.valid.types import TypeContext
@@ -28,15 +28,12 @@ _NUMBER_SHIFT: Final = 64
 _FIRST_PINS: Final = 1024
 
 
+@uncollected
 class HeapRef(int):
     """A reference Python holds: ``heap number << 64 | pin << 32 | reference``; its object lives at least as long.
 
-    Not a container, so Python's cycle collector never finalises it early (see
-    :class:`wardian.runtime.process.MemorySlot`).
+    Uncollected: a finaliser in a dying cycle may still hand it to a guest.
     """
-
-    __slots__ = ()
-    __reduce_ex__ = no_copy
 
     @property
     def reference(self) -> int:

@@ -14,9 +14,12 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from typing import Any, Final, NoReturn, final
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, TypeVar, final
 
 PAGE: Final = 4096
+
+T = TypeVar("T")
 
 _PROT_NONE, _PROT_READ, _PROT_WRITE, _PROT_EXEC = 0, 1, 2, 4
 _MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000
@@ -329,14 +332,34 @@ def page_up(size: int) -> int:
     return (size + PAGE - 1) & -PAGE
 
 
+def uncollected(kind: type[T]) -> type[T]:
+    """Class decorator: the same class derived from ``int``, but its instances are unknown to Python's cycle collector.
+
+    The collector finalises everything in a dying cycle before it takes anything of it apart, and a finaliser may still
+    use all of it, or bring it back. What an instance of an ordinary class (even of ``class C(int)`` with no slots) gave
+    back in its ``__del__`` would be missing then. ``__del__`` of these runs when the last reference has gone, not before.
+    """
+    from_spec = ctypes.pythonapi["PyType_FromSpecWithBases"]
+    from_spec.restype, from_spec.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object)
+    name = f"{kind.__module__}.{kind.__qualname__}".encode()
+    slots = (_Slot * 1)()
+    spec = _Spec(name, 0, 0, _DEFAULT, slots)
+    # SAFETY: a type with no fields of its own; the name and the spec live as long as the type.
+    made: Any = from_spec(ctypes.addressof(spec), (int,))
+    for key, value in vars(kind).items():
+        if key not in ("__dict__", "__weakref__", "__slots__"):
+            setattr(made, key, value)
+    made.__reduce_ex__ = no_copy
+    made.__rows__ = (slots, spec)
+    return made  # type: ignore[no-any-return]
+
+
+@uncollected
 class OwnedFd(int):
-    """A file descriptor, closed when the last reference to it goes (and, being no container, not before)."""
+    """A file descriptor, closed when the last reference to it goes."""
 
-    __slots__ = ()
-    __reduce_ex__ = no_copy
-
-    def __del__(self) -> None:
-        os.close(self)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self)
 
 
 def anonymous_file(data: bytes) -> OwnedFd:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded
-from wardian.runtime.native import Block, Native, address_of, no_copy, page_up
+from wardian.runtime.native import Block, Native, address_of, page_up, uncollected
 from wardian.vm import heap
 from wardian.vm.builtins import CORE, OBJECTS, SLOT, SLOTS, SYMBOLS
 from wardian.vm.layout import THREAD
@@ -56,43 +56,6 @@ class CodeRange:
         self.end = end
         self.owner = owner
         self.index = index
-
-
-class MemorySlot(int):
-    """A memory's address space, given back when the last reference to it goes.
-
-    Not a container, so Python's cycle collector never finalises it early: while any finaliser of a dying cycle may
-    still call into a guest, the guest's memory and code are there.
-    """
-
-    __slots__ = ()
-    __reduce_ex__ = no_copy
-
-    def __del__(self) -> None:
-        if process is not None:  # else the interpreter is being taken apart
-            process().release_slot(int(self))
-
-
-class Region(int):
-    """Reserved address space of its own; see :class:`MemorySlot` for why it is a number."""
-
-    __slots__ = ()
-    __reduce_ex__ = no_copy
-
-    def __del__(self) -> None:
-        if process is not None:
-            process().release_region(int(self))
-
-
-class CodeRegion(int):
-    """Mapped guest code; see :class:`MemorySlot` for why it is a number."""
-
-    __slots__ = ()
-    __reduce_ex__ = no_copy
-
-    def __del__(self) -> None:
-        if process is not None:
-            process().unmap_code(int(self))
 
 
 @final
@@ -407,3 +370,32 @@ def _no_heap(store: object) -> Any:
 def process() -> Process:
     """The process's one :class:`Process`."""
     return Process()
+
+
+@uncollected
+class MemorySlot(int):
+    """A memory's address space, given back when the last reference to it goes.
+
+    Uncollected: while any finaliser of a dying cycle may still call into a guest, or save it, its memory and code are
+    there.
+    """
+
+    # The default is there even when the interpreter has begun to take modules apart.
+    def __del__(self, process: Callable[[], Process] = process) -> None:
+        process().release_slot(int(self))
+
+
+@uncollected
+class Region(int):
+    """Reserved address space of its own; see :class:`MemorySlot` for why it is a number."""
+
+    def __del__(self, process: Callable[[], Process] = process) -> None:
+        process().release_region(int(self))
+
+
+@uncollected
+class CodeRegion(int):
+    """Mapped guest code; see :class:`MemorySlot` for why it is a number."""
+
+    def __del__(self, process: Callable[[], Process] = process) -> None:
+        process().unmap_code(int(self))

@@ -71,7 +71,7 @@ class TableInstance:
             self._storage: object = held
             self._words = held.words
             self._committed = room
-            base = held.address
+            base = int(held.address)
         else:
             region = self._process.new_region(room)
             self._storage = region
