@@ -95,7 +95,7 @@ def test_reasons_stand_only_below_a_banner() -> None:
     assert bannered == set(DANGEROUS), f"banner and list differ: {sorted(bannered ^ set(DANGEROUS))}"
 
 
-PRINTING = {"syntax/document.py": "run by hand, it writes docs/instructions.md to standard output"}
+PRINTING: dict[str, str] = {}
 """Files outside of the command line that print, and why."""
 
 
