@@ -24,7 +24,9 @@ PAGE = 65536
 @functools.cache
 def engine(mode: Mode) -> wardian.Engine:
     """One engine per mode, without a cache: everything is compiled by this process."""
-    return wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    features = wardian.Features(custom_page_sizes=True)
+    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=features)  # type: ignore[arg-type]
+    return wardian.Engine(config)
 
 
 @functools.lru_cache(maxsize=64)

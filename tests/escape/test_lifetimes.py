@@ -22,7 +22,8 @@ FULL = """(module (memory (export "memory") 1 4) (table (export "table") 2 4 fun
   (global (export "global") (mut i32) (i32.const 5)) (elem (i32.const 0) $load)
   (func $load (export "load") (param i32) (result i32) (i32.load (local.get 0)))
   (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
-  (func (export "indirect") (param i32) (result i32) (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0))))"""
+  (func (export "indirect") (param i32) (result i32)
+    (call_indirect (param i32) (result i32) (local.get 0) (i32.const 0))))"""
 
 
 def use(name: str, thing: Any) -> None:
@@ -109,7 +110,7 @@ def test_instances_with_closures_are_collected(mode: Mode) -> None:
     for i in range(50):
 
         def host() -> None:
-            gone.append(len(instance.exports.memory))  # noqa: B023
+            gone.append(len(instance.exports.memory))  # noqa: B023, F821
 
         instance = module(text, mode).instantiate({"m": {"f": host}})
         instance.exports.go()
@@ -150,7 +151,7 @@ def finalisers(mode: Mode) -> None:
     def attempt(action: Callable[[], object]) -> None:
         try:
             seen.append(action())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is
             seen.append(type(error).__name__)
 
     def cycle(resurrect: bool) -> None:

@@ -107,7 +107,7 @@ def test_references_and_vectors(mode: Mode) -> None:
         assert exports["extern"](value) is value
     assert exports["extern"](None) is None
     assert exports.v128(bytes(range(16))) == bytes(range(16))
-    for wrong in (b"", b"x" * 15, b"x" * 17, 5, None, "x" * 16, [1] * 15, [256] * 16):
+    for wrong in (b"", b"x" * 15, b"x" * 17, -1, 1 << 128, None, "x" * 16, [1] * 15, [256] * 16):
         with pytest.raises((TypeError, ValueError, OverflowError)):
             exports.v128(wrong)
 
@@ -237,9 +237,7 @@ def test_memory_indexing(mode: Mode) -> None:
             memory[index]
         with pytest.raises((IndexError, OverflowError)):
             memory[index] = 1
-        for wrong in (slice(0, index + 1 if index > 0 else index), slice(index, PAGE) if index >= 0 else slice(index, None)):
-            if index == PAGE and wrong.start == PAGE:
-                continue
+        for wrong in (slice(0, index + 1 if index > 0 else index), slice(index, None if index < 0 else index + 1)):
             with pytest.raises((IndexError, OverflowError)):
                 memory[wrong]
             with pytest.raises((IndexError, OverflowError)):
@@ -310,7 +308,7 @@ def test_exports_as_a_mapping() -> None:
         exports[0]
     with pytest.raises((AttributeError, TypeError)):
         exports["i32"] = 1
-    assert list(exports)[0] == "memory" and len(exports) == 11 and "i32" in exports and 5 not in exports
+    assert next(iter(exports)) == "memory" and len(exports) == 11 and "i32" in exports and 5 not in exports
     assert "i32" in dir(exports)
     with pytest.raises(AttributeError):
         exports.g.nothing

@@ -45,7 +45,8 @@ def test_functions_of_another_store(mode: Mode) -> None:
 @every_mode
 def test_imports_of_the_wrong_kind_or_type(mode: Mode) -> None:
     given = make(
-        """(module (memory (export "memory") 1 2) (table (export "table") 1 2 funcref) (table (export "refs") 1 externref)
+        """(module (memory (export "memory") 1 2)
+        (table (export "table") 1 2 funcref) (table (export "refs") 1 externref)
         (global (export "const") i32 (i32.const 1)) (global (export "var") (mut i32) (i32.const 1))
         (func (export "f") (param i32)) (memory $m64 (export "memory64") i64 1 2))""",
         mode,
@@ -227,7 +228,8 @@ def test_exceptions_on_several_threads(mode: Mode) -> None:
 def compile_together(mode: Mode) -> None:
     """wasmtime.md 2.4 C 30: threads that compile, instantiate and drop the same types at the same time."""
     shape = """(module (type $a (func (param i32) (result i32))) (type $b (func (param i64) (result i64)))
-      (table 2 funcref) (elem (i32.const 0) $fa $fb) (func $fa (type $a) (local.get 0)) (func $fb (type $b) (local.get 0))
+      (table 2 funcref) (elem (i32.const 0) $fa $fb)
+      (func $fa (type $a) (local.get 0)) (func $fb (type $b) (local.get 0))
       (func (export "good") (param i32) (result i32) (call_indirect (type $a) (local.get 0) (i32.const 0)))
       (func (export "bad") (param i32) (result i32) (call_indirect (type $a) (local.get 0) (i32.const 1))))"""
     wrong: list[object] = []

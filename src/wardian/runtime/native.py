@@ -337,7 +337,7 @@ def uncollected(kind: type[T]) -> type[T]:
 
     The collector finalises everything in a dying cycle before it takes anything of it apart, and a finaliser may still
     use all of it, or bring it back. What an instance of an ordinary class (even of ``class C(int)`` with no slots) gave
-    back in its ``__del__`` would be missing then. ``__del__`` of these runs when the last reference has gone, not before.
+    back in its ``__del__`` would be missing then. ``__del__`` of these runs when the last reference has gone.
     """
     from_spec = ctypes.pythonapi["PyType_FromSpecWithBases"]
     from_spec.restype, from_spec.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.py_object)
