@@ -316,3 +316,7 @@ def test_binary_trees_collecting_always(make: Callable[..., Any]) -> None:
         assert make(text).run(4) == _nodes(4)
     finally:
         process().zeal = False
+
+
+def test_an_empty_recursion_group_is_nothing(make: Callable[..., Any]) -> None:
+    assert make('(rec) (type $s (struct)) (rec) (func (export "s") (result (ref $s)) (struct.new $s)) (rec)').s() != 0

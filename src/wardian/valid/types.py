@@ -352,6 +352,8 @@ class TypeContext:
         keys: list[bytes] = []
         codes: dict[NumType | RefType | PackedType, bytes] = {}
         for first, count in self.module.rec_groups:
+            if not count:
+                continue
             found = self._canon[first]
             if found != first:
                 keys.extend(keys[found : found + count])
