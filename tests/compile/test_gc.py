@@ -1,4 +1,4 @@
-"""Structures, arrays, i31 and casts through the public interface; what Python sees of them, reads, writes and is refused."""
+"""Structures, arrays, i31 and casts through the public interface: what Python sees, reads, writes and is refused."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from tests.support import MODES, Mode
 from wardian.runtime.process import process
 
 TYPES = """
-  (type $point (struct (field i8) (field (mut i16)) (field (mut i32)) (field (mut i64)) (field (mut f32)) (field (mut f64))
-    (field (mut v128)) (field (mut anyref)) (field (mut funcref)) (field (mut externref)) (field (mut (ref null $point)))))
+  (type $point (struct (field i8) (field (mut i16)) (field (mut i32)) (field (mut i64)) (field (mut f32))
+    (field (mut f64)) (field (mut v128)) (field (mut anyref)) (field (mut funcref)) (field (mut externref))
+    (field (mut (ref null $point)))))
   (func $f (export "f") (result i32) (i32.const 42))
   (func (export "point") (result (ref $point))
-    (struct.new $point (i32.const 200) (i32.const -2) (i32.const -3) (i64.const -4) (f32.const 0.5) (f64.const nan:0x123)
-      (v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15) (ref.i31 (i32.const -5)) (ref.func $f) (ref.null extern)
-      (ref.null $point)))
+    (struct.new $point (i32.const 200) (i32.const -2) (i32.const -3) (i64.const -4) (f32.const 0.5)
+      (f64.const nan:0x123) (v128.const i8x16 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+      (ref.i31 (i32.const -5)) (ref.func $f) (ref.null extern) (ref.null $point)))
   (func (export "signed") (param (ref $point)) (result i32) (struct.get_s $point 0 (local.get 0)))
   (func (export "unsigned") (param (ref $point)) (result i32) (struct.get_u $point 0 (local.get 0)))
   (func (export "call") (param (ref $point)) (result i32)
@@ -283,7 +284,8 @@ def test_references_through_python_and_back(make: Callable[..., Any]) -> None:
     e = make(
         """
         (type $s (struct (field i32)))
-        (import "env" "host" (func $host (param anyref externref (ref null $s)) (result (ref null $s) externref anyref)))
+        (import "env" "host" (func $host
+          (param anyref externref (ref null $s)) (result (ref null $s) externref anyref)))
         (func (export "go") (param anyref externref) (result (ref null $s) externref anyref)
           (call $host (local.get 0) (local.get 1) (struct.new $s (i32.const 3))))""",
         host=host,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.runtime.build_collector import BINARY, build
-from wardian.binary.decode import decode
 from wardian.binary.body import instructions
+from wardian.binary.decode import decode
 from wardian.limits import Features, Limits
 from wardian.syntax.families import Call, CallIndirect, GlobalSet
 from wardian.syntax.module import Module

@@ -52,6 +52,9 @@ class CollectorCode:
         for i, sub in enumerate(decl.types):
             self.type_ids[8 * i] = process.type_id(self.ctx.types.key(i), 0, kind(sub.comp, decl.types))
 
+        for i in range(len(decl.types)):
+            self.glue(i)
+
     def resolve(self, index: int) -> int:
         return self.codes[8 * index]
 

@@ -263,13 +263,7 @@ class Heap:
 
         Raises :class:`StoreBusy` if one is running on another thread.
         """
-        block = self.store.root().block
-        idle = not block[STORE.at["thread"]]
-        try:
-            block[STORE.at["idle"]] = int(idle)
-            self._call["collect"]()
-        finally:
-            block[STORE.at["idle"]] = 0
+        self._call["collect"]()
 
     def live(self) -> int:
         """Objects the last collection found alive."""

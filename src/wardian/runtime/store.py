@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import Any, Final, Protocol, final
@@ -38,6 +39,7 @@ class Store:
         "_functions",
         "_functions_block",
         "_heap",
+        "_making",
         "_merged",
         "_root_set",
         "_roots",
@@ -63,6 +65,7 @@ class Store:
         """Context address -> its owner: an Instance or a HostFunc."""
         self.keep: list[object] = []
         self._heap: Any = None
+        self._making = threading.RLock()
         self._functions = [0]
         self._functions_block = Block(128)
         self.block[STORE.at["functions"]] = self._functions_block.address
@@ -221,7 +224,7 @@ class Store:
         :class:`LimitExceeded`."""
         root = self.root()
         if root._heap is None:
-            with root.process.lock:
+            with root._making:
                 if root._heap is None:
                     root._heap = root.process.make_heap(root)
         return root._heap

@@ -23,8 +23,8 @@ typedef unsigned long long u64;
 #define WORD(a) (*(u32 *)(u32)(a))
 #define LONG(a) (*(u64 *)(u32)(a))
 
-/* Fill ROOTS with candidates, from the first if `restart`; how many, 0 at the end. */
-IMPORT(roots) u32 roots(u32 restart);
+/* Fill ROOTS with the next candidates (SCAN_ON), or the first; how many, 0 at the end. */
+IMPORT(roots) u32 roots(u32 scan);
 /* There are dead handles to be taken note of. */
 IMPORT(release) void release(void);
 
@@ -33,7 +33,8 @@ IMPORT(release) void release(void);
 #define PAGE 4096u
 #define PAGES (SEGMENT / PAGE)
 #define SEGMENTS 4096u
-#define BITS 0x4000u /* size of each of the two bitmaps a segment begins with */
+#define MAP 8u /* A segment begins with two bitmaps, side by side: 64 bits of the one, 64 bits of the other, and so on. */
+#define MAPS 16u
 #define STACK 0x8000u /* a piece of the mark stack */
 #define STACK_END 0xC000u
 #define INFO 0xC000u /* per page: class << 8 | pages since the head of its span */
@@ -62,7 +63,7 @@ IMPORT(release) void release(void);
 #define MEDIUM_SPAN 16u
 
 #define P STATE_PRIVATE
-#define FLIP WORD(P) /* which bitmap says what is live: 0 or BITS */
+#define FLIP WORD(P) /* which bitmap says what is live: 0 or MAP; the other is for marks */
 #define TOP WORD(P + 4) /* segments below are, or were, in use; the first is the collector's */
 #define SPENT WORD(P + 8) /* bytes handed out since the last collection */
 #define BUDGET WORD(P + 12) /* how many may be */
@@ -80,13 +81,18 @@ IMPORT(release) void release(void);
 
 /* -- bits -- */
 
-#define BIT_WORD(seg, map, a) LONG((seg) + (map) + (((u32)(a) & (SEGMENT - 1)) >> 9) * 8)
+#define BIT_WORD(seg, map, a) LONG((seg) + (map) + (((u32)(a) & (SEGMENT - 1)) >> 9) * MAPS)
 #define BIT(a) (1ull << (((u32)(a) >> 3) & 63))
 
 static inline int is_live(u32 a) { return (BIT_WORD(SEG(a), FLIP, a) & BIT(a)) != 0; }
-static inline int is_marked(u32 a) { return (BIT_WORD(SEG(a), BITS - FLIP, a) & BIT(a)) != 0; }
+static inline int is_marked(u32 a) { return (BIT_WORD(SEG(a), MAP - FLIP, a) & BIT(a)) != 0; }
 static inline void set_live(u32 a) { BIT_WORD(SEG(a), FLIP, a) |= BIT(a); }
 static inline void clear_live(u32 a) { BIT_WORD(SEG(a), FLIP, a) &= ~BIT(a); }
+
+/* Clear one of the bitmaps for `count` pages. */
+static void clear_bits(u32 seg, u32 map, u32 page, u32 count) {
+    for (u32 i = page * 8; i < (page + count) * 8; i++) LONG(seg + map + MAPS * i) = 0;
+}
 
 static inline void zero(u32 at, u32 size) { __builtin_memset((void *)at, 0, size); }
 
@@ -246,7 +252,7 @@ static inline void mark(u32 r) {
     u32 kind = SEG_KIND(r);
     if (kind != PAGED && kind != HUGE_HEAD) return; /* null */
     u64 bit = BIT(r);
-    u64 *marks = &BIT_WORD(SEG(r), BITS - FLIP, r);
+    u64 *marks = &BIT_WORD(SEG(r), MAP - FLIP, r);
     if (*marks & bit) return;
     if (!(BIT_WORD(SEG(r), FLIP, r) & bit)) return;
     *marks |= bit;
@@ -330,7 +336,7 @@ SLOW static void rescan(void) {
         for (u32 seg = SEGMENT; seg < TOP * SEGMENT; seg += SEGMENT) {
             if (SEG_KIND(seg) != PAGED && SEG_KIND(seg) != HUGE_HEAD) continue;
             for (u32 i = HEAD / 512; i < SEGMENT / 512; i++) {
-                for (u64 bits = LONG(seg + BITS - FLIP + 8 * i); bits; bits &= bits - 1) {
+                for (u64 bits = LONG(seg + MAP - FLIP + MAPS * i); bits; bits &= bits - 1) {
                     u32 r = seg + i * 512 + (u32)__builtin_ctzll(bits) * 8;
                     if (has_references(WORD(r))) {
                         scan(r);
@@ -356,12 +362,12 @@ static void retire(void) {
     }
 }
 
-static void mark_all(void) {
+static void mark_all(u32 scan) {
     OVERFLOW = 0;
     SP = next_piece(0) + STACK;
     for (u32 seg = SEGMENT; seg < TOP * SEGMENT; seg += SEGMENT)
-        if (SEG_KIND(seg) == PAGED || SEG_KIND(seg) == HUGE_HEAD) zero(seg + BITS - FLIP, BITS);
-    for (u32 n, restart = 1; (n = roots(restart)); restart = 0) {
+        if (SEG_KIND(seg) == PAGED || SEG_KIND(seg) == HUGE_HEAD) clear_bits(seg, MAP - FLIP, 0, PAGES);
+    for (u32 n; (n = roots(scan)); scan = SCAN_ON) {
         for (u32 i = 0; i < n; i++) mark_near(WORD(ROOTS + 4 * i));
         drain();
     }
@@ -394,7 +400,7 @@ static void sweep_boxes(void) {
 /* Free a span nothing in which is marked, else list it if it has room. */
 static void sweep_span(u32 seg, u32 page, u32 class) {
     u32 size = cell_size(class), pages = pages_of(class), live = 0;
-    for (u32 i = 0; i < pages * 8; i++) live += __builtin_popcountll(LONG(seg + BITS - FLIP + 8 * (page * 8 + i)));
+    for (u32 i = 0; i < pages * 8; i++) live += __builtin_popcountll(LONG(seg + MAP - FLIP + MAPS * (page * 8 + i)));
     if (!live) {
         free_pages(seg, page, pages);
         return;
@@ -439,12 +445,12 @@ static void sweep(void) {
         }
         if (WORD(seg + COUNT) == PAGES - FIRST_PAGE) SEG_KIND(seg) = UNUSED;
     }
-    FLIP = BITS - FLIP;
+    FLIP = MAP - FLIP;
 }
 
-SLOW EXPORT(collect) void collect(void) {
+SLOW static void collect_from(u32 scan) {
     retire();
-    mark_all();
+    mark_all(scan);
     sweep_boxes();
     sweep();
     WORD(STATE_COLLECTIONS)++;
@@ -452,6 +458,11 @@ SLOW EXPORT(collect) void collect(void) {
     BUDGET = WORD(STATE_LIVE_BYTES) > LEAST_BUDGET ? WORD(STATE_LIVE_BYTES) : LEAST_BUDGET;
     if (WORD(STATE_DEAD_COUNT)) release();
 }
+
+SLOW static void collect(void) { collect_from(SCAN_BEGIN); }
+
+/* For Python: if no guest of the store is running, exactly what cannot be reached goes. */
+EXPORT(collect) void collect_exactly(void) { collect_from(SCAN_EXACT); }
 
 /* -- allocating -- */
 
@@ -491,7 +502,7 @@ static int refill(u32 class, u32 size) {
     if (!at) return 0;
     u32 fresh = at & 1;
     at -= fresh;
-    zero(SEG(at) + FLIP + SEG_PAGE(at) * 64, pages_of(class) * 64);
+    clear_bits(SEG(at), FLIP, SEG_PAGE(at), pages_of(class));
     CURRENT(class) = POSITION(class) = at;
     return next_run(class, size, fresh);
 }
@@ -534,7 +545,7 @@ static u32 pages(u32 size, u32 kind) {
     u32 fresh = at & 1;
     at -= fresh;
     if (!fresh) zero(at, count * PAGE);
-    zero(SEG(at) + FLIP + SEG_PAGE(at) * 64, count * 64);
+    clear_bits(SEG(at), FLIP, SEG_PAGE(at), count);
     return at;
 }
 

@@ -90,5 +90,10 @@ STATE_LIVE: Final = STATE + 40
 STATE_LIVE_BYTES: Final = STATE + 44
 STATE_BOXES_NEW: Final = STATE + 48
 """Boxes made since the last collection."""
+SCAN_ON: Final = 0
+SCAN_BEGIN: Final = 1
+SCAN_EXACT: Final = 2
+"""What the collector asks ``roots`` for: the next candidates; the first; the first, leaving the stack out if no guest's
+frame is on it."""
 STATE_PRIVATE: Final = STATE + 64
 """Where the collector's own words begin."""

@@ -64,7 +64,6 @@ STORE: Final = Struct(
     ("roots_count", 8),
     ("functions", 8),  # FUNCREF addresses by the number a function has in the heap; number 0 is null
     ("functions_count", 8),
-    ("idle", 8),  # not 0: no guest frame can hold a reference, so the collector need not look at the stack
     ("scan_at", 8),  # where the search for roots stands: between these addresses, of the root before scan_next
     ("scan_end", 8),
     ("scan_next", 8),

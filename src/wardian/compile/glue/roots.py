@@ -13,11 +13,11 @@ from __future__ import annotations
 from typing import Final
 
 from wardian.vm.builtins import SLOT
-from wardian.vm.heap import ROOTS, ROOTS_COUNT, SEGMENT
+from wardian.vm.heap import ROOTS, ROOTS_COUNT, SCAN_EXACT, SCAN_ON, SEGMENT
 from wardian.vm.layout import ACTIVATION, HEADER, JMP_BUF, MEMORY, ROOT, STORE, THREAD
 
 HEAP_ROOTS: Final = f"""
-define tailcc i32 @heap_roots(ptr %ctx, i32 %restart) #0 {{
+define tailcc i32 @heap_roots(ptr %ctx, i32 %scan) #0 {{
 ; The next candidates into ROOTS; how many, 0 at the end. What was not looked at yet stands in STORE.scan_*.
 entry:
   %buf = alloca [{JMP_BUF} x i8], align 16
@@ -34,17 +34,12 @@ entry:
   %atp = getelementptr i8, ptr %store, i64 {STORE.at["scan_at"]}
   %endp = getelementptr i8, ptr %store, i64 {STORE.at["scan_end"]}
   %nextp = getelementptr i8, ptr %store, i64 {STORE.at["scan_next"]}
-  %go.on = icmp eq i32 %restart, 0
+  %go.on = icmp eq i32 %scan, {SCAN_ON}
   br i1 %go.on, label %resume, label %begin
 begin:
   store i64 0, ptr %nextp, align 8
   store i64 0, ptr %atp, align 8
   store i64 0, ptr %endp, align 8
-  %ip = getelementptr i8, ptr %store, i64 {STORE.at["idle"]}
-  %idle = load i64, ptr %ip, align 8
-  %no.stack = icmp ne i64 %idle, 0
-  br i1 %no.stack, label %resume, label %registers
-registers:
   %bip = getelementptr i8, ptr %ctx, i64 {HEADER.at["builtins"]}
   %bi = load ptr, ptr %bip, align 8
   %sjp = getelementptr i8, ptr %bi, i64 {SLOT["_setjmp"]}
@@ -54,15 +49,27 @@ registers:
   %thread = load ptr, ptr %tp, align 8
   %ap = getelementptr i8, ptr %thread, i64 {THREAD.at["activation"]}
   %innermost = load ptr, ptr %ap, align 8
+  %exact = icmp eq i32 %scan, {SCAN_EXACT}
   br label %outwards
 outwards:
-  %act = phi ptr [ %innermost, %registers ], [ %prev, %outwards ]
+  %act = phi ptr [ %innermost, %begin ], [ %prev, %outwards ]
+  %entries = phi i64 [ 0, %begin ], [ %entries1, %outwards ]
   %fpp = getelementptr i8, ptr %act, i64 {ACTIVATION.at["fp"]}
   %fp = load i64, ptr %fpp, align 8
+  %asp = getelementptr i8, ptr %act, i64 {ACTIVATION.at["store"]}
+  %as = load ptr, ptr %asp, align 8
+  %of.this = icmp eq ptr %as, %store
+  %one.more = zext i1 %of.this to i64
+  %entries1 = add i64 %entries, %one.more
   %pp = getelementptr i8, ptr %act, i64 {ACTIVATION.at["prev"]}
   %prev = load ptr, ptr %pp, align 8
   %outermost = icmp eq ptr %prev, null
-  br i1 %outermost, label %stack, label %outwards
+  br i1 %outermost, label %ends, label %outwards
+ends:
+; The one entry is Python's call of the collector itself: no guest's frame is there.
+  %only = icmp eq i64 %entries1, 1
+  %no.stack = and i1 %exact, %only
+  br i1 %no.stack, label %resume, label %stack
 stack:
   %low = ptrtoint ptr %buf to i64
   store volatile i64 %low, ptr %atp, align 8
