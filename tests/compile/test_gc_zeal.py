@@ -14,9 +14,9 @@ from wardian.runtime.process import process
 
 FILES = (
     "array array_copy array_fill array_init_data array_init_elem array_new_data array_new_elem br_on_cast "
-    "br_on_cast_fail br_on_non_null br_on_null elem extern global i31 ref_as_non_null ref_cast ref_eq ref_is_null ref_null ref_test "
-    "return_call_ref struct table table-sub table_fill table_get table_grow table_set throw throw_ref try_table "
-    "type-canon type-equivalence type-rec type-subtyping"
+    "br_on_cast_fail br_on_non_null br_on_null elem extern global i31 ref_as_non_null ref_cast ref_eq ref_is_null "
+    "ref_null ref_test return_call_ref struct table table-sub table_fill table_get table_grow table_set throw "
+    "throw_ref try_table type-canon type-equivalence type-rec type-subtyping "
 ).split()
 
 
