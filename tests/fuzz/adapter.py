@@ -16,6 +16,9 @@ from wardian.binary.decode import decode
 from wardian.limits import Features, Limits
 from wardian.syntax.types import FuncType, NumType, RefType, ValType
 
+FEATURES = Features(custom_page_sizes=True)
+"""Everything there is."""
+
 _TO = {
     "i32": "(i32.wrap_i64 (local.get {0}))",
     "i64": "(local.get {0})",
@@ -90,7 +93,7 @@ def _type_section(binary: bytes) -> str:
 
 def case(binary: bytes) -> Case | None:
     """``binary`` and its adapter; ``None`` if it exports no function that can be spoken to."""
-    module = decode(binary, Features(), Limits())
+    module = decode(binary, FEATURES, Limits())
     head: list[str] = [_type_section(binary)] if module.types else []
     body: list[str] = []
     imports: list[str] = []

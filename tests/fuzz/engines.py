@@ -18,12 +18,15 @@ from typing import Any, Final, NamedTuple, Protocol
 import wasmtime
 
 import wardian
-from tests.fuzz.adapter import Case
+from tests.fuzz.adapter import FEATURES, Case
 from tests.fuzz.values import MASK64, Outcome
 from tests.support import Mode
 
 SECONDS: Final = 10.0
 """What a case may take on one engine before it is skipped."""
+
+MEMORY: Final = 64 << 20
+"""What a memory, or a heap of objects, may grow to."""
 
 GAVE_UP: Final = frozenset({"stack_exhausted", "heap_exhausted", "timeout", "interrupt", "out_of_fuel"})
 
@@ -62,7 +65,8 @@ class Wardian:
     def __init__(self, mode: Mode, other: Wardian | None = None) -> None:
         """``other``: one to share a compiler with, whose glue is the same in every mode."""
         self.name = f"wardian {mode}"
-        self._engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES)  # type: ignore[arg-type]
+        self._engine = wardian.Engine(config)
         if other is not None:
             self._engine.compiler = other._engine.compiler
         self._last: tuple[Case, wardian.Module, wardian.Module] | None = None
@@ -168,6 +172,7 @@ class Wasmtime:
         store = wasmtime.Store(self._engine)
         try:
             store.set_epoch_deadline(int(2 * SECONDS))
+            store.set_limits(memory_size=MEMORY)
             return self._run(case, calls, store, module, adapter)
         finally:
             store.close()

@@ -43,6 +43,8 @@ _FLAVOURS: Final = (
     {"gc-enabled": "false", "exceptions-enabled": "false", "allowed-instructions": "numeric,memory,control,variable"},
     {"gc-enabled": "false", "exceptions-enabled": "false", "disallow-traps": "true"},
     {"gc-enabled": "false", "exceptions-enabled": "true"},
+    {"gc-enabled": "true", "exceptions-enabled": "true"},
+    {"gc-enabled": "true", "exceptions-enabled": "false", "simd-enabled": "false", "relaxed-simd-enabled": "false"},
 )
 
 
