@@ -109,7 +109,7 @@ class Mismatch(Exception):
 
 _ASSUMED: Final[Mapping[str, Mapping[str, bool]]] = MappingProxyType(
     {
-        "threads": MappingProxyType({"multi_memory": False, "reference_types": False}),
+        "threads": MappingProxyType({"multi_memory": False, "reference_types": False, "memory64": False}),
         "custom-page-sizes": MappingProxyType({"custom_page_sizes": True}),
     }
 )
@@ -246,7 +246,13 @@ class Script:
             self._remember(given.name, self._instantiate(module))
 
     def _instantiate(self, module: Module) -> Instance:
-        return module.instantiate(self.registered)
+        imports = dict(self.registered)
+        for name in {item.module for item in module.imports} - imports.keys():
+            # As other engines' scripts assume: an instance can be imported by its own name, too.
+            found = self.instances.get(f"${name}")
+            if found is not None:
+                imports[name] = dict(found.exports)
+        return module.instantiate(imports)
 
     def _remember(self, name: str | None, instance: Instance) -> None:
         self.instances[None] = self.instances[name] = instance
@@ -309,7 +315,8 @@ class Script:
         results = () if actual is None and not expected else actual if len(expected) > 1 else (actual,)
         if not isinstance(results, tuple) or len(results) != len(expected):
             raise Mismatch(f"{len(expected)} results expected, got {shown(actual)}")
-        if not all(map(self._matches, expected, results)):
+        instance = self._instance(command.action.instance)
+        if not all(self._matches(wanted, result, instance) for wanted, result in zip(expected, results, strict=True)):
             raise Mismatch(f"expected {' '.join(map(_wanted, expected))}, got {shown(actual)}")
 
     def _assert_fails(self, command: AssertFails) -> None:
@@ -369,18 +376,25 @@ class Script:
             raise Mismatch(f"(ref.{value.kind}) is no value")
         return self._host(value.number)
 
-    def _matches(self, expected: Result, actual: object) -> bool:
-        """Whether ``actual``, as the public interface returned it, is what the script expects."""
+    def _matches(self, expected: Result, actual: object, instance: Instance) -> bool:
+        """Whether ``actual``, as the public interface returned it from ``instance``, is what the script expects."""
         if isinstance(expected, Either):
-            return any(self._matches(choice, actual) for choice in expected.choices)
+            return any(self._matches(choice, actual, instance) for choice in expected.choices)
         if isinstance(expected, Number):
             return _matches_number(expected, actual)
         if expected.kind == "null":
             return actual is None
         if expected.number is not None:
-            return actual is self._host(expected.number)
+            return actual is self._referent(expected.kind, expected.number, instance)
         is_one = _REFERENCES.get(expected.kind)
         return actual is not None and (is_one is None or is_one(actual))
+
+    def _referent(self, kind: str, number: int, instance: Instance) -> object:
+        """The very object that a numbered reference stands for: a function of the instance, or a host value."""
+        if kind != "func":
+            return self._host(number)
+        data = instance._data
+        return data.func_at(number) if number < data.module.func_count() else None
 
     def _nothing(self, command: Unreadable) -> None:
         raise command.error

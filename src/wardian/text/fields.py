@@ -266,7 +266,7 @@ class Fields:
         if types.at_ref_type(cur):
             self._table_with_elements(cur, index, is64)
             return
-        limits = types.limits(cur, is64)
+        limits = types.limits(cur, scope, is64)
         type = TableType(types.ref_type(cur, scope), limits)
         init = self._expression(cur) if cur.toks[cur.i] != ")" else None
         scope.module.tables.append(TableDecl(type, init))
@@ -306,14 +306,14 @@ class Fields:
         self._exports(cur, "memory", index)
         names = self._inline_import(cur, scope.memories)
         if names is not None:
-            self._add_import(names, "memory", types.memory_type(cur))
+            self._add_import(names, "memory", types.memory_type(cur, scope))
             return
         start = cur.i
         is64 = types.is_address64(cur)
         log2 = types.page_size(cur)
         if not cur.enter("data"):
             cur.i = start
-            scope.module.memories.append(types.memory_type(cur))
+            scope.module.memories.append(types.memory_type(cur, scope))
             return
         self._next(scope.datas)
         init = self._strings(cur)
@@ -461,16 +461,12 @@ def _tag_type(cur: Cursor, scope: Scope) -> TagType:
     return TagType(types.type_use(cur, scope, named=True)[0])
 
 
-def _memory_type(cur: Cursor, scope: Scope) -> ExternType:
-    return types.memory_type(cur)
-
-
 _EXTERNS: Final[Mapping[str, tuple[Kind, Callable[[Scope], Space], Callable[[Cursor, Scope], ExternType]]]] = (
     MappingProxyType(
         {
             "func": ("func", lambda scope: scope.funcs, _func_type),
             "table": ("table", lambda scope: scope.tables, types.table_type),
-            "memory": ("memory", lambda scope: scope.memories, _memory_type),
+            "memory": ("memory", lambda scope: scope.memories, types.memory_type),
             "global": ("global", lambda scope: scope.globals, types.global_type),
             "tag": ("tag", lambda scope: scope.tags, _tag_type),
         }

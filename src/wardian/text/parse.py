@@ -46,7 +46,7 @@ class ModuleText(NamedTuple):
     def assemble(self, features: Features = Features(), limits: Limits = Limits()) -> bytes:  # noqa: B008
         """The binary form. Raises :class:`MalformedError`, and :class:`LimitExceeded`."""
         if self.form == "text":
-            return encode(read_fields(self, limits))
+            return encode(read_fields(self, features, limits))
         content = strings(self.source, self.start, self.end)
         return content if self.form == "binary" else assemble(content, features, limits)
 
@@ -135,10 +135,10 @@ def strings(source: Source, start: int, end: int) -> bytes:
 # -- the module --------------------------------------------------------------------------------------------------------
 
 
-def read_fields(given: ModuleText, limits: Limits) -> Module:
+def read_fields(given: ModuleText, features: Features, limits: Limits) -> Module:
     """The module whose fields are given. Raises :class:`MalformedError` and :class:`LimitExceeded`."""
     source = given.source
-    scope = Scope(limits)
+    scope = Scope(features, limits)
     fields = Fields(scope)
     scope.module_name = given.name[1:] if given.name is not None else None
     groups = list(source.groups(given.start, given.end))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, final
 
 from wardian.binary import writer
-from wardian.limits import Limits
+from wardian.limits import Features, Limits
 from wardian.syntax.module import Module
 from wardian.syntax.types import FuncType, SubType, ValType
 from wardian.text.lexer import Cursor
@@ -103,6 +103,7 @@ class Scope:
         "code",
         "datas",
         "elems",
+        "features",
         "fields",
         "funcs",
         "globals",
@@ -120,7 +121,8 @@ class Scope:
         "uses_data",
     )
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, features: Features, limits: Limits) -> None:
+        self.features = features
         self.limits = limits
         self.module = Module(b"")
         self.code = bytearray()

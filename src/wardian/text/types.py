@@ -242,13 +242,15 @@ def is_address64(cur: Cursor) -> bool:
     return False
 
 
-def limits(cur: Cursor, is64: bool) -> TypeLimits:
+def limits(cur: Cursor, scope: Scope, is64: bool) -> TypeLimits:
     # Always 64 bits wide, as in the binary format: too large a bound for the address type is invalid, not malformed.
-    least = index_number(cur, cur.i, "a size", 64)
+    # Before memory64 it was the other way round.
+    bits = 64 if scope.features.memory64 else 32
+    least = index_number(cur, cur.i, "a size", bits)
     cur.i += 1
     most: int | None = None
     if cur.toks[cur.i][:1].isdigit():
-        most = index_number(cur, cur.i, "a size", 64)
+        most = index_number(cur, cur.i, "a size", bits)
         cur.i += 1
     return TypeLimits(least, most, is64)
 
@@ -266,14 +268,14 @@ def page_size(cur: Cursor) -> int:
     return size.bit_length() - 1
 
 
-def memory_type(cur: Cursor) -> MemoryType:
-    bounds = limits(cur, is_address64(cur))
+def memory_type(cur: Cursor, scope: Scope) -> MemoryType:
+    bounds = limits(cur, scope, is_address64(cur))
     shared = cur.accept("shared")
     return MemoryType(bounds, shared, page_size(cur))
 
 
 def table_type(cur: Cursor, scope: Scope) -> TableType:
-    bounds = limits(cur, is_address64(cur))
+    bounds = limits(cur, scope, is_address64(cur))
     return TableType(ref_type(cur, scope), bounds)
 
 
