@@ -122,5 +122,11 @@ def test_what_cannot_be_cut_into_groups(text: str, words: str) -> None:
 
 @pytest.mark.parametrize("given", [b"(\xff)", b"\xc3", "(\ud800)"])
 def test_not_utf8(given: str | bytes) -> None:
-    with pytest.raises(MalformedError, match=r"^malformed UTF-8 encoding"):
+    with pytest.raises(MalformedError, match=r"^malformed UTF-8 encoding at line 1"):
         Source(given)
+
+
+def test_the_place_of_what_is_not_utf8() -> None:
+    with pytest.raises(MalformedError) as caught:
+        Source("ä\r\nö".encode() + b"x\xff")
+    assert (caught.value.line, caught.value.column) == (2, 3)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 from typing import Final, Never, final
 
 from wardian.errors import MalformedError, printable
@@ -81,9 +82,8 @@ class Source:
     def place(self, offset: int) -> tuple[int, int, str]:
         """Line and column of ``offset``, counted from 1, and the line, or its part around the offset, with a caret."""
         text = self.original
-        first = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
-        before = text[:first].replace("\r\n", "\n")
-        line = before.count("\n") + before.count("\r") + 1
+        before = text[:offset]
+        first, line = _line_start(before), _line(before)
         start = max(first, offset - _EXCERPT // 2)
         stop = min(
             (len(text), start + _EXCERPT, *(at for at in (text.find("\n", offset), text.find("\r", offset)) if at >= 0))
@@ -195,9 +195,20 @@ def _decoded(given: str | bytes) -> str:
         given.encode("utf-8")
         return given
     except UnicodeDecodeError as error:
-        raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
+        before = error.object[: error.start].decode("utf-8")
     except UnicodeEncodeError as error:
-        raise MalformedError("malformed UTF-8 encoding", offset=error.start) from None
+        before = error.object[: error.start]
+    raise MalformedError("malformed UTF-8 encoding", line=_line(before), column=len(before) - _line_start(before) + 1)
+
+
+def _line_start(before: str) -> int:
+    return max(before.rfind("\n"), before.rfind("\r")) + 1
+
+
+def _line(before: str) -> int:
+    """The number of the line that begins, or goes on, after ``before``."""
+    text = before[: _line_start(before)].replace("\r\n", "\n")
+    return text.count("\n") + text.count("\r") + 1
 
 
 # -- the tokens of one group -------------------------------------------------------------------------------------------
@@ -323,8 +334,7 @@ class Cursor:
 
     def note_place(self, note: Annotation) -> tuple[int, int, str]:
         """Where ``note`` stands, as :meth:`Source.place` says it."""
-        starts = [found.start(1) for found in _TOKEN.finditer(self.source.text, self.start, self.end)]
-        return self.source.place(starts[note.raw])
+        return self.source.place(self._raw_offset(note.raw))
 
     def note_bytes(self, note: Annotation, k: int) -> bytes:
         """The string that is token ``k`` of ``note``."""
@@ -437,27 +447,29 @@ class Cursor:
 
     def offset(self, i: int) -> int:
         """Where token ``i`` begins in the text."""
-        found = list(_TOKEN.finditer(self.source.text, self.start, self.end))
-        raw = [one.group(1) for one in found]
+        depth = 0
         kept = 0
-        k = 0
-        while k < len(raw):
-            if raw[k][:2] == "(@":
-                k = self._annotation_end(raw, k)
-                continue
-            if kept == i:
-                return found[k].start(1)
-            kept += 1
-            k += 1
+        for found in _TOKEN.finditer(self.source.text, self.start, self.end):
+            token = found.group(1)
+            if depth or token[:2] == "(@":
+                depth += (token[:1] == "(") - (token == ")")
+            elif kept == i:
+                return found.start(1)
+            else:
+                kept += 1
         return self.end
+
+    def _raw_offset(self, k: int) -> int:
+        """The same for token ``k`` of those of annotations, too."""
+        found = next(islice(_TOKEN.finditer(self.source.text, self.start, self.end), k, None), None)
+        return self.end if found is None else found.start(1)
 
     def fail(self, i: int, message: str) -> Never:
         """Raise :class:`MalformedError` at token ``i``."""
         self.source.fail(self.offset(i), message)
 
     def _fail_raw(self, k: int, message: str) -> Never:
-        starts = [found.start(1) for found in _TOKEN.finditer(self.source.text, self.start, self.end)]
-        self.source.fail(starts[k] if k < len(starts) else self.end, message)
+        self.source.fail(self._raw_offset(k), message)
 
     def unexpected(self, i: int, expected: str) -> Never:
         """Raise :class:`MalformedError` because token ``i`` is not ``expected``, in the words that fit the token."""
