@@ -116,9 +116,7 @@ class Wardian:
             raise Unsupported(str(error)) from None
         except wardian.LimitExceeded as error:
             outcomes.append(Outcome("gave up", str(error)))
-        except wardian.WardianError as error:
-            if type(error).__name__ != "GuestException":
-                raise
+        except wardian.WasmException:
             outcomes.append(Outcome("exception"))
         return outcomes[-1].kind != "gave up" and (len(outcomes) > 1 or outcomes[0].kind == "returned")
 

@@ -145,6 +145,8 @@ class Shape:
         self.is64 = rng.random() < 0.2
         self.address = "i64" if self.is64 else "i32"
         self.atomics = rng.random() < 0.3
+        self.throws = rng.random() < 0.25
+        """There is a tag of each type, and one of none."""
         self.globals = [(rng.choice(self.types), rng.random() < 0.8) for _ in range(rng.randint(0, 6))]
         self.table = rng.randint(1, 8)
         self.data = rng.randint(0, 3)
@@ -211,10 +213,9 @@ class Function:
         kind = self.rng.random()
         if kind < 0.62:
             return self.by_row(type_, depth)
-        maker = self.rng.choice(
-            (self.load, self.load, self.select, self.block, self.if_, self.call, self.tee, self.special)
-        )
-        return maker(type_, depth - 1)
+        makers = [self.load, self.load, self.select, self.block, self.if_, self.call, self.tee, self.special]
+        makers += [self.catch] * 2 * self.shape.throws
+        return self.rng.choice(makers)(type_, depth - 1)
 
     def leaf(self, type_: str) -> str:
         places = [f"(local.get {i})" for i, t in enumerate(self.locals) if t == type_]
@@ -306,6 +307,31 @@ class Function:
             f"(else {self.expr(type_, depth)}))"
         )
 
+    def catch(self, type_: str, depth: int) -> str:
+        """A value, or what is caught while it is computed."""
+        label, inner = self.label(), self.label()
+        thrown = f"{self.throw()} {self.expr(type_, depth)}"
+        kind = self.rng.randrange(4)
+        if kind == 0:
+            return f"(block {label} (result {type_}) (try_table (result {type_}) (catch $e_{type_} {label}) {thrown}))"
+        if kind == 1:
+            # The exception goes on, or is dropped, as some condition says.
+            again = f"(if {self.expr('i32', 1)} (then (br {inner})))" if self.rng.random() < 0.5 else ""
+            return (
+                f"(block {label} (result {type_}) (block {inner} (block $x{inner[1:]} (result {type_} exnref) "
+                f"(br {label} (try_table (result {type_}) (catch_ref $e_{type_} $x{inner[1:]}) {thrown}))) "
+                f"{again} (throw_ref) (drop)) {self.leaf(type_)})"
+            )
+        body = f"(br {label} (try_table (result {type_}) (catch $e {inner}) (catch_all {inner}) {thrown}))"
+        if kind == 2:
+            body = f"(br {label} (try_table (result {type_}) (catch_all {inner}) {thrown}))"
+        return f"(block {label} (result {type_}) (block {inner} {body}) {self.leaf(type_)})"
+
+    def throw(self) -> str:
+        tag = self.rng.choice((*self.shape.types, ""))
+        value = self.expr(tag, 2) if tag else ""
+        return f"(if {self.expr('i32', 2)} (then (throw $e{f'_{tag}' if tag else ''} {value})))"
+
     def call(self, type_: str, depth: int) -> str:
         fitting = [i for i, s in enumerate(self.shape.signatures[: self.index]) if type_ in s.results[:1]]
         if not fitting or self.loops:
@@ -374,6 +400,7 @@ class Function:
             (self.table, 1),
             (self.leave, 1),
             (self.switch, 1),
+            (self.throw, 2 if self.shape.throws else 0),
         )
         self.depth += 1
         made = self.rng.choices([k for k, _ in kinds], [w for _, w in kinds])[0]()
@@ -530,6 +557,8 @@ def module(rng: random.Random) -> tuple[str, bool]:
     lines = [f"(type $t{i} (func {s.text()}))" for i, s in enumerate(shape.signatures)]
     lines.append(f'(memory (export "memory") {"i64 " if shape.is64 else ""}{shape.pages} {most})')
     lines.append(f'(table (export "table") {shape.table} {shape.table + 8} funcref)')
+    if shape.throws:
+        lines += ["(tag $e)", *(f"(tag $e_{t} (param {t}))" for t in shape.types)]
     for i, (type_, mutable) in enumerate(shape.globals):
         kind = f"(mut {type_})" if mutable else type_
         lines.append(f'(global $g{i} (export "g{i}") {kind} {shape.const(type_)})')

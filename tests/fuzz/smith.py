@@ -31,6 +31,7 @@ _ALWAYS: Final = {
     "max-element-segments": 6,
     "wide-arithmetic-enabled": "true",
     "custom-page-sizes-enabled": "true",
+    "limit-arrays-in-const-exprs": "true",
     # Another thread would be needed to end a wait.
     "threads-enabled": "false",
     "compact-imports-enabled": "false",
@@ -42,7 +43,7 @@ _FLAVOURS: Final = (
     {"gc-enabled": "false", "exceptions-enabled": "false", "simd-enabled": "false", "relaxed-simd-enabled": "false"},
     {"gc-enabled": "false", "exceptions-enabled": "false", "allowed-instructions": "numeric,memory,control,variable"},
     {"gc-enabled": "false", "exceptions-enabled": "false", "disallow-traps": "true"},
-    {"gc-enabled": "false", "exceptions-enabled": "true"},
+    {"gc-enabled": "false", "exceptions-enabled": "true", "min-tags": 2},
     {"gc-enabled": "true", "exceptions-enabled": "true"},
     {"gc-enabled": "true", "exceptions-enabled": "false", "simd-enabled": "false", "relaxed-simd-enabled": "false"},
 )
