@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+import wardian
 from tests.valid.build import END, func_type, leb, module, section, vec, with_body
 from wardian.binary.decode import decode
 from wardian.errors import InvalidError, MalformedError
@@ -150,3 +151,11 @@ def test_memory_init_needs_a_data_count_section() -> None:
     with pytest.raises(MalformedError, match="data count section required") as caught:
         validate(decode(built.source))
     assert caught.value.function == 0
+
+
+def test_locals_are_checked_before_anything_is_lowered() -> None:
+    """A lowering wants the types of locals first; with lazy validation nobody has looked at them before."""
+    engine = wardian.Engine(wardian.Config(lazy=True, cache=False))
+    module = wardian.Module('(module (func (export "f") (local (ref null 1))))', engine)
+    with pytest.raises(wardian.InvalidError, match="unknown type"):
+        module.instantiate().exports.f()

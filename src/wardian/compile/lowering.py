@@ -10,7 +10,6 @@ import functools
 from collections.abc import Mapping
 from typing import Any, Final, NoReturn, final
 
-from wardian.binary.body import locals_of
 from wardian.compile import (
     atomic,
     control,
@@ -28,7 +27,7 @@ from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, H
 from wardian.errors import FeatureDisabled
 from wardian.syntax.instructions import ROWS, Row
 from wardian.valid.context import ModuleContext
-from wardian.valid.driver import validate_body
+from wardian.valid.driver import check_locals, validate_body
 
 _TABLES: Final = (
     control.LIVE,
@@ -90,9 +89,7 @@ def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: 
     ``preamble`` holds target lines and attribute group #0. ``split``: see :meth:`Lowering.text`, which is done in any
     case for a function whose frame may be large.
     """
-    start, end = facts.module.bodies[index]
-    runs, _ = locals_of(facts.module.source, start, end, ctx.limits)
-    lo = Lowering(facts, index, runs, handlers())
+    lo = Lowering(facts, index, check_locals(ctx, index), handlers())
     validate_body(ctx, index, Hinted(lo, facts.hints) if facts.hints else lo)
     text = lo.text(facts.options.stack_checks and (split or lo.frame_estimate() > SMALL_FRAME))
     return "\n".join([preamble, *sorted(lo.b.declared.union(STACK_DECLARATIONS)), text, METADATA])

@@ -15,6 +15,7 @@ from wardian.errors import InvalidError, MalformedError
 from wardian.limits import Features, Limits
 from wardian.syntax.instructions import Row
 from wardian.syntax.module import Module
+from wardian.syntax.types import ValType
 from wardian.valid.code import Validator
 from wardian.valid.context import ModuleContext
 from wardian.valid.module import validate_module
@@ -58,6 +59,22 @@ def validate_body(
         checker.finish(end)
     except MalformedError as error:
         raise _in_function(error, function) from None
+
+
+def check_locals(ctx: ModuleContext, index: int) -> list[tuple[int, ValType]]:
+    """The declarations of the locals of the defined function ``index``, whose types are valid.
+
+    For a lowering, which must know them before the first instruction. Raises as :func:`validate_body` does.
+    """
+    module = ctx.module
+    start, end = module.bodies[index]
+    function = len(module.imported_funcs) + index
+    try:
+        runs, _ = locals_of(module.source, start, end, ctx.limits, ctx.features)
+    except MalformedError as error:
+        raise _in_function(error, function) from None
+    Validator(ctx).begin(function, ctx.signatures[function], runs, start)
+    return runs
 
 
 def validate_bodies(ctx: ModuleContext) -> None:
