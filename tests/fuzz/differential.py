@@ -12,8 +12,10 @@ each, so a crash is a finding like any other. What is found goes to ``tests/misc
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -34,6 +36,10 @@ BATCH: Final = 100
 """Cases in one child process."""
 PATIENCE: Final = 10.0
 """Seconds after which a case gets no further rounds."""
+HANG: Final = 300
+"""Seconds after which a case has hung: the child ends, which is a finding."""
+REPORT: Final = 20
+"""Cases after which the child tells its counts, so that they outlive it."""
 CALLS: Final = 4
 """Calls of each function."""
 
@@ -176,12 +182,16 @@ def compare(made: Made, calls: Sequence[Call], expected: Run, actual: Run, name:
 
 
 def batch(seed: int, first: int, count: int, keep: Path) -> int:
-    """In the child: cases ``first`` and following. A JSON line for each finding, and one with the counts at the end."""
+    """In the child: cases ``first`` and following. A JSON line for each finding, and now and then one with counts."""
     found = 0
     with node() as others:
         judge = Judge(others)
         for index in range(first, first + count):
             (keep / "current").write_text(str(index))
+            faulthandler.dump_traceback_later(HANG, exit=True)
+            if index % REPORT == 0:
+                _say(counts=judge.counts)
+                judge.counts.clear()
             made = make(seed, index)
             if made is None:
                 judge.counts["came to nothing"] += 1
@@ -194,16 +204,21 @@ def batch(seed: int, first: int, count: int, keep: Path) -> int:
             if differences:
                 found += 1
                 (keep / f"{seed}-{index}.wasm").write_bytes(made.case.module)
-                print(json.dumps({"index": index, "found": differences}), flush=True)
-    print(json.dumps({"counts": judge.counts}), flush=True)
+                _say(index=index, found=differences)
+        faulthandler.cancel_dump_traceback_later()
+        _say(counts=judge.counts)
     return found
+
+
+def _say(**what: object) -> None:
+    print(json.dumps(what), flush=True)
 
 
 def campaign(seed: int, cases: int | None, until: float | None, keep: Path) -> tuple[Counter[str], list[str]]:
     """Batches in child processes until the time is up or the cases are done: ``(counts, findings)``."""
     counts: Counter[str] = Counter()
     findings: list[str] = []
-    first = 0
+    first = killed = 0
     while (cases is None or first < cases) and (until is None or time.monotonic() < until):
         count = min(BATCH, cases - first) if cases is not None else BATCH
         command = [sys.executable, "-m", "tests.fuzz.differential", "--seed", str(seed), "--keep", str(keep)]
@@ -214,14 +229,22 @@ def campaign(seed: int, cases: int | None, until: float | None, keep: Path) -> t
             text=True,
             check=False,
         )
-        for line in child.stdout.splitlines():
+        for line in child.stdout.splitlines(keepends=True):
+            if not line.endswith("\n"):
+                continue  # the child was killed while it wrote
             said = json.loads(line)
             counts.update(said.get("counts", {}))
             if "found" in said:
                 findings.append(f"case {said['index']}: " + "; ".join(said["found"]))
                 print(findings[-1], flush=True)
         first += count
-        if child.returncode:
+        if child.returncode in (-signal.SIGKILL, -signal.SIGTERM):
+            # Somebody else ended it, or the system was out of memory: no finding, unless it happens again and again.
+            first = int((keep / "current").read_text())
+            killed += 1
+            if killed > 5:
+                raise RuntimeError(f"the child process was killed {killed} times, last in case {first}")
+        elif child.returncode:
             crashed = int((keep / "current").read_text())
             findings.append(f"case {crashed}: the process ended with {child.returncode}")
             print(findings[-1], flush=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -196,6 +198,26 @@ def test_a_deadline_of_an_outer_store_stops_a_waiting_guest(
     with pytest.raises(wardian.Interrupted), instance.deadline(0.05):
         instance.exports.f()
     assert not inner.running
+
+
+CTRL_C = """
+import os, signal, threading, wardian
+signal.signal(signal.SIGINT, signal.default_int_handler)
+exports = wardian.Module('''(module (memory 1 1 shared)
+  (func (export "wait") (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1))))
+  (func (export "notify") (result i32) (memory.atomic.notify (i32.const 0) (i32.const 9))))''').instantiate().exports
+exports.notify()
+threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    exports.wait()
+except KeyboardInterrupt:
+    print("stopped", exports.notify())
+"""
+
+
+def test_ctrl_c_stops_a_waiting_guest() -> None:
+    done = subprocess.run([sys.executable, "-c", CTRL_C], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "stopped 0\n", done.stderr
 
 
 def test_growth_is_visible_to_all(new: Callable[[], wardian.Instance], memory: wardian.Memory) -> None:
