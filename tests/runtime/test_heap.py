@@ -511,3 +511,15 @@ def test_an_allocating_guest_stops_at_a_deadline(engine: wardian.Engine) -> None
     i.collect()
     assert heap_of(i).live() == 1000
     assert i.exports.sum() == 500_500
+
+
+def test_a_guest_that_does_nothing_but_collect_stops(engine: wardian.Engine) -> None:
+    i = instance(engine, LISTS)
+    i.exports.long(100_000)
+    heap_of(i).words()[places.STATE_ZEAL >> 2] = 1
+    began = time.monotonic()
+    with pytest.raises(wardian.Interrupted), i.deadline(0.1):
+        i.exports.churn(1 << 40)
+    assert time.monotonic() - began < 1
+    heap_of(i).words()[places.STATE_ZEAL >> 2] = 0
+    assert i.exports.sum() == 100_000 * 100_001 // 2

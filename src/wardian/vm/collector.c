@@ -7,8 +7,8 @@
  *  - a cell's LIVE bit (of the 8 bytes it begins with) is set exactly if the cell has been handed out, but for the cells of
  *    the present runs, which are given back before a collection;
  *  - memory handed out is zero, so an object that was never finished is harmless;
- *  - memory.grow and release() may not return (the guest may be told to stop), so whoever calls them leaves everything in
- *    order first; no function keeps anything in memory below its own locals (there is no C stack);
+ *  - memory.grow, release() and the first roots() may not return (the guest may be told to stop), so whoever calls them
+ *    leaves everything in order first; no function keeps anything in memory below its own locals (there is no C stack);
  *  - words that only look like references are let through nowhere but in mark_near(), which needs no promise about them.
  */
 
@@ -362,12 +362,13 @@ static void retire(void) {
     }
 }
 
-static void mark_all(u32 scan) {
+/* `n` candidates are in ROOTS already. */
+static void mark_all(u32 n) {
     OVERFLOW = 0;
     SP = next_piece(0) + STACK;
     for (u32 seg = SEGMENT; seg < TOP * SEGMENT; seg += SEGMENT)
         if (SEG_KIND(seg) == PAGED || SEG_KIND(seg) == HUGE_HEAD) clear_bits(seg, MAP - FLIP, 0, PAGES);
-    for (u32 n; (n = roots(scan)); scan = SCAN_ON) {
+    for (; n; n = roots(SCAN_ON)) {
         for (u32 i = 0; i < n; i++) mark_near(WORD(ROOTS + 4 * i));
         drain();
     }
@@ -449,8 +450,9 @@ static void sweep(void) {
 }
 
 SLOW static void collect_from(u32 scan) {
+    u32 n = roots(scan); /* This may not return: nothing has been touched yet. */
     retire();
-    mark_all(scan);
+    mark_all(n);
     sweep_boxes();
     sweep();
     WORD(STATE_COLLECTIONS)++;

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from wardian.compile.glue.roots import HEAP_ROOTS
+from wardian.compile.glue.roots import roots_text
 from wardian.compile.glue.text import TRAPPED, Text, check_interrupt, define, last_label, raise_error, take_gil
 from wardian.vm.builtins import SLOT
 from wardian.vm.layout import (
@@ -50,7 +50,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _number("memory_notify", 3),
             _number("table_grow", 3),
             _function_number(),
-            HEAP_ROOTS,
+            roots_text(),
             _bulk("memory_copy"),
             _bulk("memory_fill"),
             _table_fill(),

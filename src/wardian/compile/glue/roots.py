@@ -12,11 +12,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from wardian.compile.glue.text import Text, check_interrupt, define
 from wardian.vm.builtins import SLOT
 from wardian.vm.heap import ROOTS, ROOTS_COUNT, SCAN_EXACT, SCAN_ON, SEGMENT
 from wardian.vm.layout import ACTIVATION, HEADER, JMP_BUF, MEMORY, ROOT, STORE, THREAD
 
-HEAP_ROOTS: Final = f"""
+_ROOTS: Final = f"""
 define tailcc i32 @heap_roots(ptr %ctx, i32 %scan) #0 {{
 ; The next candidates into ROOTS; how many, 0 at the end. What was not looked at yet stands in STORE.scan_*.
 entry:
@@ -37,6 +38,7 @@ entry:
   %go.on = icmp eq i32 %scan, {SCAN_ON}
   br i1 %go.on, label %resume, label %begin
 begin:
+  call void @heap_checkpoint(ptr %ctx)
   store i64 0, ptr %nextp, align 8
   store i64 0, ptr %atp, align 8
   store i64 0, ptr %endp, align 8
@@ -151,3 +153,14 @@ finished:
   ret i32 %n
 }}
 """
+
+
+def roots_text() -> str:
+    """``heap_roots``, and the look at the store's interrupt word with which every collection begins.
+
+    A guest that spends its time collecting is hardly ever met in its own code by the signal that stops guests. Before
+    the collector has begun it may be left.
+    """
+    t = Text()
+    check_interrupt(t, t.word("%ctx", HEADER.at["builtins"]), "%ctx", t.word("%ctx", HEADER.at["store"]))
+    return _ROOTS + define("internal void @heap_checkpoint(ptr %ctx) #0", t, "ret void")
