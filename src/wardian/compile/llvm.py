@@ -21,6 +21,10 @@ REGISTER: Final = {"x86_64": "rsp", "aarch64": "sp"}
 REQUIRED: Final = {"x86_64": "+sse4.1", "aarch64": ""}
 """Without these LLVM would call libm for rounding, which an artifact cannot reach."""
 
+OPTIONS: Final = {"x86_64": ("-x86-cmov-converter-force-mem-operand=false",)}
+"""Architecture -> options of LLVM's own. Converted, a conditional move of a loaded value becomes a branch around the
+load, even a volatile one, and the trap it stands for is lost."""
+
 
 @final
 class Backend:
@@ -35,6 +39,8 @@ class Backend:
         self.cpu = llvm.get_host_cpu_name()
         # SAFETY: features are the host's own, so generated code never uses an instruction this CPU lacks.
         self.features = ",".join(filter(None, [llvm.get_host_cpu_features().flatten(), REQUIRED.get(self.arch, "")]))
+        for option in OPTIONS.get(self.arch, ()):
+            llvm.set_option("wardian", option)
         self._target = llvm.Target.from_triple(self.triple)
         self._machines: dict[str, llvm.TargetMachine] = {}
         self._lock = threading.Lock()
