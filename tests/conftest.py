@@ -31,4 +31,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if totals:
         terminalreporter.section("the specification's suite, commands")
     for mode, counts in sorted(totals.items()):
-        terminalreporter.write_line(f"{mode:<14}" + "  ".join(f"{what} {n:,}" for what, n in sorted(counts.items())))
+        terminalreporter.write_line(f"{mode:<18}" + "  ".join(f"{what} {n:,}" for what, n in sorted(counts.items())))

@@ -1,4 +1,4 @@
-"""The specification's own suite, file by file, in every mode, through the public interface.
+"""The specification's own suite, file by file, in every mode, bodies validated eagerly and lazily.
 
 ``legacy/`` is left out: it is the superseded encoding of exceptions, no part of WebAssembly 3.0.
 """
@@ -31,20 +31,37 @@ def _files() -> list[str]:
     return sorted(path.as_posix() for path in found if path.parts[0] != "legacy")
 
 
+def _name(mode: Mode, lazy: bool) -> str:
+    return f"{mode}-lazy" if lazy else str(mode)
+
+
 def _cases() -> list[object]:
-    """Every file in the quick mode, and in the others as slow tests."""
+    """Every file in the quick mode, and in the others, and validated lazily, as slow tests."""
     cases: list[object] = [
-        pytest.param(file, mode, id=f"{file}-{mode}", marks=() if mode == QUICK_MODE else pytest.mark.slow)
+        pytest.param(
+            file,
+            mode,
+            lazy,
+            id=f"{file}-{_name(mode, lazy)}",
+            marks=() if mode == QUICK_MODE and not lazy else pytest.mark.slow,
+        )
         for mode in MODES
+        for lazy in (False, True)
         for file in _files()
     ]
-    return cases or [pytest.param("", QUICK_MODE, id="no-data", marks=pytest.mark.skip(NO_DATA))]
+    return cases or [pytest.param("", QUICK_MODE, False, id="no-data", marks=pytest.mark.skip(NO_DATA))]
 
 
 @cache
-def _engine(mode: Mode, folder: str) -> tuple[wardian.Engine, Spectest]:
+def _engine(mode: Mode, lazy: bool, folder: str) -> tuple[wardian.Engine, Spectest]:
     features = wardian.Features().__replace__(**assumed(folder))
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=features)  # type: ignore[arg-type]
+    config = wardian.Config(
+        opt=mode.opt,  # type: ignore[arg-type]
+        checks=mode.checks,  # type: ignore[arg-type]
+        cache=False,
+        features=features,
+        lazy=lazy,
+    )
     engine = wardian.Engine(config)
     return engine, Spectest(engine)
 
@@ -58,12 +75,13 @@ def deadline() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("deadline")
-@pytest.mark.parametrize(("file", "mode"), _cases())
-def test_script(file: str, mode: Mode, data: Path, record_property: Callable[[str, object], None]) -> None:
-    engine, spectest = _engine(mode, file.rpartition("/")[0])
+@pytest.mark.parametrize(("file", "mode", "lazy"), _cases())
+def test_script(file: str, mode: Mode, lazy: bool, data: Path, record_property: Callable[[str, object], None]) -> None:
+    engine, spectest = _engine(mode, lazy, file.rpartition("/")[0])
     outcome = Script(engine, spectest).run((data / "testsuite" / file).read_bytes())
-    record_property("spec", [str(mode), {"passed": outcome.passed.total(), "failed": len(outcome.failures)}])
-    found = differences(file, mode, outcome.failures)
+    name = _name(mode, lazy)
+    record_property("spec", [name, {"passed": outcome.passed.total(), "failed": len(outcome.failures)}])
+    found = differences(file, name, outcome.failures)
     assert not found, f"{len(found)} differences\n" + "\n".join(found[:30])
 
 
@@ -83,5 +101,7 @@ def test_every_row_names_files_and_a_reason(data: Path) -> None:
     for row in rows():
         assert row.reason
         for pattern in row.files:
-            covered = [file for file in files if row._replace(files=(pattern,), modes=("*",)).covers(file, QUICK_MODE)]
+            covered = [
+                file for file in files if row._replace(files=(pattern,), modes=("*",)).covers(file, str(QUICK_MODE))
+            ]
             assert covered, f"{pattern} names no file"

@@ -128,10 +128,18 @@ def _features() -> tuple[str, ...]:
     return Features.names()
 
 
+def _feature_help(name: str) -> str:
+    from wardian.limits import Features
+
+    on = getattr(Features, name)
+    key = name.replace("_", "-") + ("=n" if on else "=y")
+    return f"  -W {key:<28}{'reject' if on else 'accept'} modules that need this feature"
+
+
 def wasm_help() -> str:
     """The text of ``-W help``."""
     rows = [f"  -W {key + '=...':<28}{text}" for key, (_, text) in WASM_KEYS.items()]
-    rows += [f"  -W {name.replace('_', '-') + '=n':<28}reject modules that need this feature" for name in _features()]
+    rows += map(_feature_help, _features())
     return "\n".join(["Keys of -W (several: -W a=1,b=2):", *rows])
 
 
