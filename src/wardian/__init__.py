@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     )
     from wardian.limits import Features, Limits
     from wardian.runtime.cells import Tag
-    from wardian.runtime.references import Array, Struct
+    from wardian.runtime.references import Array, ExceptionRef, Struct
     from wardian.sandbox.run import RunResult, run
 
 __version__: Final = "0.1.0"
@@ -40,6 +40,7 @@ __all__ = (
     "Array",
     "Config",
     "Engine",
+    "ExceptionRef",
     "Exit",
     "FeatureDisabled",
     "Features",
@@ -71,6 +72,7 @@ _HOMES: Final = MappingProxyType(
         "Array": "wardian.runtime.references",
         "Config": "wardian.api.config",
         "Engine": "wardian.api.engine",
+        "ExceptionRef": "wardian.runtime.references",
         "Exit": "wardian.errors",
         "FeatureDisabled": "wardian.errors",
         "Features": "wardian.limits",

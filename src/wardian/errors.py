@@ -140,7 +140,11 @@ class WasmException(WardianError):
     def __init__(self, tag: object, *payload: object) -> None:
         self.tag = tag
         self.payload = payload
-        super().__init__(f"uncaught exception {tag!r} {payload!r}")
+        super().__init__(tag, *payload)
+
+    def __str__(self) -> str:
+        # Only now: a payload may hold objects that take long to describe, or cannot be.
+        return f"uncaught exception {self.tag!r} {self.payload!r}"
 
 
 class Refused(WardianError):

@@ -10,12 +10,10 @@ from typing import Any, Final
 
 from wardian.errors import Frame, Interrupted, StoreBusy, Trap, WasmException
 from wardian.runtime import references, values
-from wardian.runtime.cells import Tag
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.process import Process
 from wardian.runtime.store import Store
 from wardian.syntax.types import F32, F64, V128, RefType, ValType
-from wardian.vm.heap import EXCEPTION, EXCEPTION_SIZE, EXCEPTION_TAG
 from wardian.vm.layout import STORE, THREAD
 from wardian.vm.traps import TRAPS, TrapCode
 
@@ -71,7 +69,10 @@ def bind(process: Process) -> None:
         store = owner.instance.store.root()
         if not isinstance(error, WasmException) or not store.exceptions:
             return False
-        throw_in(store, error)
+        try:
+            throw_in(store, error)
+        except Exception as unfit:
+            raise unfit from error
         return True
 
     def memory_wait(owner: Any, memory: int, at: int, size: int, expected: int, timeout: int) -> int:
@@ -128,36 +129,15 @@ def _slow_call(process: Process, f: FuncInstance, func: Any, args: tuple[Any, ..
 
 
 def pending_exception(store: Store) -> WasmException:
-    """The exception that has left the store's last guest frame, as Python's; it is pending no longer."""
-    heap, pending = store.heap(), STORE.at["pending"]
-    reference = store.block[pending]
-    view = heap.bytes()
-    tag = store.tags[int.from_bytes(view[reference + EXCEPTION_TAG : reference + EXCEPTION_TAG + 8], "little")]
-    payload = []
-    for i, type_ in enumerate(tag.type.params):
-        at = reference + EXCEPTION_SIZE + 16 * i
-        payload.append(references.read(heap, at, type_, tag.types))
-    store.block[pending] = 0
-    return WasmException(tag, *payload)
+    """The exception that has left the store's last guest frame, as Python's; leaving the store makes it pending no
+    longer. Whatever is called meanwhile, the entry's activation holds it.
+    """
+    return references.exception_at(store.heap(), store.block[STORE.at["pending"]])
 
 
 def throw_in(store: Store, error: WasmException) -> None:
     """Make ``error`` pending in the store. Raises ``TypeError`` if its payload does not fit its tag."""
-    tag = error.tag
-    if not isinstance(tag, Tag):
-        raise TypeError(f"a WasmException needs a wardian.Tag, not {values.kind_of(error.tag)}")
-    wanted = tag.type.params
-    if len(error.payload) != len(wanted):
-        raise TypeError(f"the tag takes {len(wanted)} values, {len(error.payload)} given")
-    heap = store.heap()
-    exception = heap.make(EXCEPTION_SIZE + 16 * len(wanted), EXCEPTION)
-    reference = exception.reference
-    heap.bytes()[reference + EXCEPTION_TAG : reference + EXCEPTION_TAG + 8] = tag.number.to_bytes(8, "little")
-    for i, (value, type_) in enumerate(zip(error.payload, wanted, strict=True)):
-        what = f"exception value {i + 1}"
-        references.write(heap, reference + EXCEPTION_SIZE + 16 * i, value, type_, tag.types, what)
-    store.tags.setdefault(tag.number, tag)
-    store.block[STORE.at["pending"]] = reference
+    store.block[STORE.at["pending"]] = references.make_exception(store, error).reference
 
 
 def current_trap(process: Process) -> Trap:

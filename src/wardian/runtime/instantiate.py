@@ -24,7 +24,7 @@ from wardian.syntax.module import ElemSegment
 from wardian.syntax.types import FUNC, ArrayType, HeapType, MemoryType, NumType, PackedType, RefType, StructType
 from wardian.valid.constexpr import evaluate
 from wardian.vm import heap as places
-from wardian.vm.layout import ROOT, SEGMENT, STORE
+from wardian.vm.layout import ROOT, SEGMENT
 from wardian.vm.objects import storage_size, struct_layout
 from wardian.vm.traps import TRAPS, TrapCode
 
@@ -344,9 +344,4 @@ def make_heap(store: Store, code: Code) -> Heap:
             native = NativeFunction(store, process.core[f"heap_{wanted.name}"], type_id)
             externs.append(FuncInstance(store, native, native.ref, wanted.type, types, wanted.name, glue[0]))
     heap.start(store, instantiate(code, store, externs, store.limits))
-    pending = Block(ROOT.size)
-    pending[ROOT.at["base"]] = store.block.address + STORE.at["pending"]
-    pending[ROOT.at["length"]] = 1
-    store.keep.append(pending)
-    store.add_roots([pending.address])
     return heap

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from types import MappingProxyType
 from typing import Any, Final, final
 
+from wardian.errors import WasmException
 from wardian.runtime import values
-from wardian.runtime.cells import GlobalInstance
+from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.heap import Heap, HeapRef
 from wardian.runtime.native import no_copy
 from wardian.runtime.process import Process
@@ -25,6 +26,7 @@ from wardian.runtime.table import TableInstance
 from wardian.syntax.types import (
     ANY,
     EQ,
+    EXN,
     EXTERN,
     F32,
     F64,
@@ -153,9 +155,59 @@ class Array(_Object):
         return f"<wardian.Array of {self._length} x {getattr(self._field.storage, 'name', self._field.storage)}>"
 
 
-def handle(heap: Heap, ref: HeapRef) -> Struct | Array:
-    """The handle for an object that is a structure or an array."""
+@final
+class ExceptionRef(_Object):
+    """An exception that a guest has caught and hands on as a value (``exnref``): :meth:`exception` is what to raise."""
+
+    __slots__ = ()
+
+    def exception(self) -> WasmException:
+        """Tag and payload, as an exception of Python's. Raises :class:`LimitExceeded`, :class:`StoreBusy`."""
+        return exception_at(self._heap, self._ref.reference)
+
+    def __repr__(self) -> str:
+        return "<wardian.ExceptionRef>"
+
+
+def exception_at(heap: Heap, reference: int) -> WasmException:
+    """The exception behind a reference that something holds meanwhile."""
+    view = heap.bytes()
+    number = view[reference + layout.EXCEPTION_TAG : reference + layout.EXCEPTION_TAG + 8]
+    tag = heap.store.root().tags[int.from_bytes(number, "little")]
+    first = reference + layout.EXCEPTION_SIZE
+    params = enumerate(tag.type.params)
+    return WasmException(tag, *[read(heap, first + 16 * i, type_, tag.types) for i, type_ in params])
+
+
+def make_exception(store: Store, error: WasmException) -> HeapRef:
+    """``error`` as an object of the store's heap.
+
+    Raises ``TypeError`` if its payload does not fit its tag, and what :func:`to_ref` does.
+    """
+    tag = error.tag
+    if not isinstance(tag, Tag):
+        raise TypeError(f"a WasmException needs a wardian.Tag, not {values.kind_of(tag)}")
+    wanted = tag.type.params
+    if len(error.payload) != len(wanted):
+        raise TypeError(f"{tag!r} takes {len(wanted)} values, {len(error.payload)} given")
+    heap: Heap = store.heap()
+    made = heap.make(layout.EXCEPTION_SIZE + 16 * len(wanted), layout.EXCEPTION)
+    at = made.reference + layout.EXCEPTION_TAG
+    heap.bytes()[at : at + 8] = tag.number.to_bytes(8, "little")
+    at = made.reference + layout.EXCEPTION_SIZE
+    for i, (value, type_) in enumerate(zip(error.payload, wanted, strict=True)):
+        write(heap, at + 16 * i, value, type_, tag.types, f"exception value {i + 1}")
+    store.root().tags.setdefault(tag.number, tag)
+    return made
+
+
+def handle(heap: Heap, ref: HeapRef) -> Struct | Array | ExceptionRef:
+    """The handle for an object that is a structure, an array or an exception."""
     reference = ref.reference
+    if heap.header(reference) & layout.KIND_MASK == layout.EXCEPTION:
+        caught = ExceptionRef.__new__(ExceptionRef)
+        caught._heap, caught._ref = heap, ref
+        return caught
     types, index = heap.types[heap.header(reference)]
     comp = types.expand(index)
     made: Struct | Array
@@ -210,10 +262,14 @@ def to_ref(value: Any, type: RefType, types: TypeContext, store: Store, what: st
     top = types.top(type.heap)
     if top is FUNC:
         return _to_function(value, type, types, store, what)
-    if top is not EXTERN and top is not ANY:
-        raise TypeError(f"{what}: {values.kind_of(value)} cannot be made a {type}")
     heap: Heap = store.heap()
-    if isinstance(value, _Object):
+    if top is EXN:
+        if type.heap is not EXN or not isinstance(value, ExceptionRef):
+            raise TypeError(f"{what} must be a wardian.ExceptionRef for {type}, not {values.kind_of(value)}")
+        if value._heap is not heap:
+            raise ValueError(f"{what}: {value!r} belongs to another store; link the instances to pass it")
+        return value._ref
+    if isinstance(value, Struct | Array):
         if value._heap is not heap:
             raise ValueError(f"{what}: {value!r} belongs to another store; link the instances to pass it")
         if not _object_matches(value, type, types):
@@ -241,7 +297,7 @@ def _to_function(value: Any, type: RefType, types: TypeContext, store: Store, wh
     return int(func.ref)
 
 
-def _object_matches(value: _Object, type: RefType, types: TypeContext) -> bool:
+def _object_matches(value: Struct | Array, type: RefType, types: TypeContext) -> bool:
     """Does a structure or an array fit ``type``, of the ``any`` or the ``extern`` hierarchy?"""
     if type.heap is EXTERN:
         return True
@@ -253,11 +309,8 @@ def from_ref(word: int, type: RefType, types: TypeContext, store: Store) -> Any:
     """The Python value of a reference that a guest's frame, a table or a global holds at this moment."""
     if not word:
         return None
-    top = types.top(type.heap)
-    if top is FUNC:
+    if types.top(type.heap) is FUNC:
         return store.root().func_at(word)
-    if top is not EXTERN and top is not ANY:
-        raise TypeError(f"a {type} cannot be seen from Python")
     return _from_heap(store.heap(), word, None)
 
 

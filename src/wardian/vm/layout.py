@@ -75,9 +75,11 @@ ACTIVATION: Final = Struct(
     ("fp", 8),  # frame address of the entry: where a backtrace ends
     ("prev_thread", 8),
     ("prev_limit", 8),
+    ("prev_pending", 8),
     ("jmp_buf", JMP_BUF),
 )
-"""One per entry from Python into a guest, on the native stack."""
+"""One per entry from Python into a guest, on the native stack. The ``prev_*`` are words of the store, put back on
+leaving: a Python finaliser may enter while an exception is pending, and a guest may be stopped with one."""
 
 MEMORY: Final = Struct(("base", 8), ("length", 8))
 """``length`` in bytes. ``base`` never changes while the memory lives."""

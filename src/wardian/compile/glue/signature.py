@@ -302,6 +302,8 @@ def _enter(t: Text, bi: str) -> None:
     t.put(fp, "%act", ACTIVATION.at["fp"], "i64")
     t.put(inside, "%act", ACTIVATION.at["prev_thread"])
     t.put(old, "%act", ACTIVATION.at["prev_limit"], "i64")
+    t.put(t.word("%store", STORE.at["pending"], "i64"), "%act", ACTIVATION.at["prev_pending"], "i64")
+    t.put("0", "%store", STORE.at["pending"], "i64")
     t.put("%act", "%thread", THREAD.at["activation"])
     t.put("%thread", "%store", STORE.at["thread"])
     t.put(limit, "%store", STORE.at["stack_limit"], "i64")
@@ -327,6 +329,10 @@ define internal void @leave(ptr %thread, ptr %store, ptr %act) nounwind {{
   %pl = load i64, ptr %p4, align 8
   %p5 = getelementptr i8, ptr %store, i64 {STORE.at["stack_limit"]}
   store i64 %pl, ptr %p5, align 8
+  %p6 = getelementptr i8, ptr %act, i64 {ACTIVATION.at["prev_pending"]}
+  %pp = load i64, ptr %p6, align 8
+  %p7 = getelementptr i8, ptr %store, i64 {STORE.at["pending"]}
+  store i64 %pp, ptr %p7, align 8
   ret void
 }}
 define internal i64 @keyword_count(ptr %kw) nounwind {{
@@ -440,8 +446,12 @@ def _throw(t: Text, bi: str, owner: str, thread: str, result: str) -> None:
     t.c(bi, "PyErr_NormalizeException", *pointers)
     handled = t.py(bi, "py_throw", owner, t.new(f"load ptr, ptr {parts[1]}, align 8"))
     values = [f"ptr {t.new(f'load ptr, ptr {p}, align 8')}" for p in parts]
-    told, restore, pending = t.label(), t.label(), t.label()
-    t.do(f"br i1 {t.new(f'icmp eq ptr {handled}, null')}, label %fail, label %{told}")
+    told, unfit, restore, pending = t.label(), t.label(), t.label(), t.label()
+    t.do(f"br i1 {t.new(f'icmp eq ptr {handled}, null')}, label %{unfit}, label %{told}")
+    t.at(unfit)
+    for value in values:
+        t.c(bi, "Py_DecRef", value)
+    t.do("br label %fail")
     t.at(told)
     yes = t.c(bi, "PyObject_IsTrue", f"ptr {handled}")
     t.c(bi, "Py_DecRef", f"ptr {handled}")
