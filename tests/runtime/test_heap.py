@@ -448,9 +448,35 @@ def test_heaps_with_objects_do_not_join(engine: wardian.Engine) -> None:
     one.exports.long(1)
     two.exports.long(2)
     text = '(import "env" "a" (func (result i64))) (import "env" "b" (func (result i64)))'
-    with pytest.raises(wardian.LinkError, match="both have objects"):
+    with pytest.raises(wardian.LinkError, match=r"both have objects.*beside=first"):
         instance(engine, text, a=one.exports.sum, b=two.exports.sum)
     assert (one.exports.sum(), two.exports.sum()) == (1, 3)
+
+
+def test_instances_made_beside_each_other_share_a_heap(engine: wardian.Engine) -> None:
+    module = wardian.Module(f"(module {LISTS})", engine)
+    one = module.instantiate()
+    one.exports.long(1)
+    two = module.instantiate(beside=one)
+    two.exports.long(2)
+    assert heap_of(one) is heap_of(two)
+    assert two.exports.cons(1, one.exports.cons(2, None))[1][0] == 2
+    text = '(func (export "a") (import "env" "a") (result i64)) (func (export "b") (import "env" "b") (result i64))'
+    three = instance(engine, text, a=one.exports.sum, b=two.exports.sum)
+    assert (three.exports.a(), three.exports.b()) == (1, 3)
+
+
+def test_an_instance_may_be_beside_one_and_import_from_another(engine: wardian.Engine) -> None:
+    one, two = instance(engine, LISTS), instance(engine, LISTS)
+    one.exports.long(3)
+    text = '(func (export "sum") (import "env" "sum") (result i64))'
+    three = wardian.Module(f"(module {text})", engine).instantiate({"env": {"sum": two.exports.sum}}, beside=one)
+    two.exports.long(4)
+    assert three.exports.sum() == 10
+    assert two.exports.cons(1, one.exports.root.value)[1] == one.exports.root.value
+    for wrong in (three.exports, 5, wardian.Module):
+        with pytest.raises(TypeError, match=r"must be a wardian\.Instance"):
+            wardian.Module("(module)", engine).instantiate(beside=wrong)  # type: ignore[arg-type]
 
 
 def test_an_object_of_another_store_is_refused(engine: wardian.Engine) -> None:

@@ -162,6 +162,15 @@ def _label(i: Import) -> str:
     return f"{printable(i.module)}.{printable(i.name)}"
 
 
+def store_of(beside: Instance | None) -> Store | None:
+    """The store of an instance. Raises ``TypeError`` for anything else."""
+    if beside is None:
+        return None
+    if not isinstance(beside, Instance):
+        raise TypeError(f"beside must be a wardian.Instance, not {values.kind_of(beside)}")
+    return beside._data.store.root()
+
+
 def instantiate(
     module: object,
     code: ModuleCode,

@@ -140,20 +140,26 @@ class Module:
         self.code().compile_all(progress)
 
     def instantiate(
-        self, imports: Mapping[str, Mapping[str, object]] | None = None, *, limits: Limits | None = None
+        self,
+        imports: Mapping[str, Mapping[str, object]] | None = None,
+        *,
+        limits: Limits | None = None,
+        beside: Instance | None = None,
     ) -> Instance:
         """A new instance with ``imports`` (``{module: {name: value}}``); its start function has run.
 
         A function import takes any Python callable or a :class:`Func` of another instance; memories, tables and globals
         take those of other instances or free-standing ones; an immutable number global also takes a number. ``limits``
-        replaces the engine's for this instance (memory, tables, stack).
+        replaces the engine's for this instance (memory, tables, stack). The new instance joins the store of what it
+        imports, and of ``beside``: instances of one store may be given each other's functions, structures and arrays,
+        and run on one thread at a time.
 
         Raises :class:`LinkError` naming everything that is missing or does not fit, :class:`Trap`,
         :class:`LimitExceeded`, and what a host function called by the start function raises.
         """
-        from wardian.api.link import instantiate
+        from wardian.api.link import instantiate, store_of
 
-        return instantiate(self, self.code(), imports or {}, limits or self.engine.config.limits)
+        return instantiate(self, self.code(), imports or {}, limits or self.engine.config.limits, store_of(beside))
 
     def __repr__(self) -> str:
         return f"<wardian.Module {self.name or ''}: {len(self.decl.imports)} imports, {len(self.decl.exports)} exports>"

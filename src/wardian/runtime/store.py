@@ -288,7 +288,10 @@ class Store:
                 two._forget_functions()
                 return
             if self.running() or not self.is_heap_empty():
-                raise LinkError("cannot link instances of two stores that both have objects in their heaps")
+                raise LinkError(
+                    "cannot link instances of two stores that both have objects in their heaps; "
+                    "make the second instance in the store of the first: instantiate(imports, beside=first)"
+                )
             self._forget_functions()
         for name in _HEAP_WORDS:
             self.block[STORE.at[name]] = two.block[STORE.at[name]]
