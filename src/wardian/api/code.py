@@ -6,6 +6,7 @@ its lazy stub; it changes once per function, under the lock.
 
 from __future__ import annotations
 
+import functools
 import threading
 import weakref
 from array import array
@@ -15,9 +16,12 @@ from typing import TYPE_CHECKING, Final, Literal, final
 from wardian.compile.compiler import with_deep_stack
 from wardian.compile.options import CodeOptions
 from wardian.digest import blake2b
+from wardian.errors import printable
+from wardian.runtime.function import HostFacts
 from wardian.runtime.memory import Image
 from wardian.runtime.native import Block
 from wardian.runtime.process import CodeRegion
+from wardian.syntax.module import Export
 from wardian.syntax.types import FuncType
 from wardian.valid.constexpr import lone_integer
 from wardian.valid.context import ModuleContext
@@ -74,6 +78,9 @@ class ModuleCode:
         self._cached: dict[int, int] = {}
         self._names: Names | None = None
         self._hints: Mapping[int, bool] | None = None
+        self._glue: dict[int, tuple[int, int]] = {}
+        self._func_facts: dict[int, tuple[int, str, int]] = {}
+        self._host_facts: dict[int, HostFacts] = {}
         self._image: Image | Literal[False] | None = False
 
     def _options(self, exceptions: bool) -> CodeOptions:
@@ -187,9 +194,38 @@ class ModuleCode:
     # -- glue and names ------------------------------------------------------------------------------------------------
 
     def glue(self, type_index: int) -> tuple[int, int]:
-        comp = self.ctx.types.expand(type_index)
-        assert isinstance(comp, FuncType)
-        return self.engine.glue(signature_code(comp, self.ctx.module.types))
+        found = self._glue.get(type_index)
+        if found is None:
+            comp = self.ctx.types.expand(type_index)
+            assert isinstance(comp, FuncType)
+            found = self._glue[type_index] = self.engine.glue(signature_code(comp, self.ctx.module.types))
+        return found
+
+    def func_facts(self, index: int) -> tuple[int, str, int]:
+        """See :class:`wardian.runtime.instance.Code`."""
+        found = self._func_facts.get(index)
+        if found is None:
+            type_index = self.ctx.func_types[index]
+            name = self.function_name(index) or f"function {index}"
+            found = self._func_facts[index] = (type_index, name, self.glue(type_index)[0])
+        return found
+
+    def host_facts(self, position: int) -> HostFacts:
+        """What all host functions for import ``position`` of the module, a function's, have in common."""
+        found = self._host_facts.get(position)
+        if found is None:
+            i = self.ctx.module.imports[position]
+            assert isinstance(i.type, int)
+            name = f"{printable(i.module)}.{printable(i.name)}"
+            type_id = self.type_ids[8 * i.type]
+            found = HostFacts(i.type, self.ctx.types, type_id, name, *self.glue(i.type))
+            self._host_facts[position] = found
+        return found
+
+    @functools.cached_property
+    def exports(self) -> dict[str, Export]:
+        """The module's exports by name."""
+        return {e.name: e for e in self.ctx.module.exports}
 
     def _branch_hints(self) -> Mapping[int, bool]:
         """The branch hint section, read on first use."""

@@ -41,6 +41,7 @@ class CollectorCode:
             decl = decode(file.read(), Features(), Limits())
         self.ctx = validate_module(decl, Features(), Limits())
         self.layout = InstanceLayout.of(decl)
+        self.exports = {e.name: e for e in decl.exports}
         count = len(decl.funcs)
         self.codes = Block(8 * count)
         for index, image in enumerate(compiler.collector(self.ctx)):
@@ -62,6 +63,10 @@ class CollectorCode:
         comp = self.ctx.types.expand(type_index)
         assert isinstance(comp, FuncType)
         return self._glue(signature_code(comp, self.ctx.module.types))
+
+    def func_facts(self, index: int) -> tuple[int, str, int]:
+        type_index = self.ctx.func_types[index]
+        return type_index, f"function {index}", self.glue(type_index)[0]
 
     def function_name(self, index: int) -> str | None:
         return None

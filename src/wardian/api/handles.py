@@ -8,17 +8,18 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, final
 
 from wardian.api.engine import Engine, default_engine
-from wardian.errors import printable
+from wardian.errors import Refused, StoreBusy, printable
 from wardian.limits import PAGE
 from wardian.runtime import references
 from wardian.runtime.cells import GlobalInstance
 from wardian.runtime.instance import Instance as InstanceData
+from wardian.runtime.instantiate import start_over
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.native import no_copy
+from wardian.runtime.snapshot import Snapshot
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.runtime.watchdog import watchdog
@@ -42,7 +43,6 @@ from wardian.valid.types import TypeContext
 from wardian.vm.traps import TrapCode
 
 if TYPE_CHECKING:
-
     class Func:
         """A function of an instance, called like any Python function; see
         :class:`wardian.runtime.function.NativeTypes`."""
@@ -333,10 +333,10 @@ class Exports(Mapping[str, Any]):
     __reduce_ex__ = no_copy
 
     def __init__(self, instance: InstanceData) -> None:
-        decl = instance.module
-        self.__entries = {e.name: e for e in decl.exports}
+        self.__entries = instance.code.exports
         self.__made: dict[str, Any] = {}
         self.__instance = instance
+        self.__store = instance.store
 
     def __getitem__(self, name: str) -> Any:
         made = self.__made.get(name)
@@ -365,6 +365,17 @@ class Exports(Mapping[str, Any]):
         return f"<wardian exports: {', '.join(printable(n) for n in self.__entries)}>"
 
 
+def _not_its_own(data: InstanceData) -> str | None:
+    """What keeps an instance from being reset, in words."""
+    for i in data.module.imports:
+        mutable = i.type.mutable if isinstance(i.type, GlobalType) else i.kind in ("memory", "table")
+        if mutable:
+            return f"it imports the {i.kind} {printable(i.module)}.{printable(i.name)}, which is not its own"
+    if any(memory.is_shared_out for memory in data.memories):
+        return "others may be using its memory"
+    return None
+
+
 def _wrap(kind: type[Any], data: Any) -> Any:
     handle: Any = object.__new__(kind)
     handle._instance = data
@@ -374,8 +385,8 @@ def _wrap(kind: type[Any], data: Any) -> Any:
 _HANDLES: Final[dict[str, Callable[[InstanceData, int], Any]]] = {
     "func": lambda instance, index: instance.func_at(index),
     "memory": lambda instance, index: _wrap(Memory, instance.memories[index]),
-    "table": lambda instance, index: _wrap(Table, instance.tables[index]),
-    "global": lambda instance, index: _wrap(Global, instance.globals[index]),
+    "table": lambda instance, index: _wrap(Table, instance.table_at(index)),
+    "global": lambda instance, index: _wrap(Global, instance.global_at(index)),
     "tag": lambda instance, index: instance.tags[index],
 }
 
@@ -384,16 +395,60 @@ _HANDLES: Final[dict[str, Callable[[InstanceData, int], Any]]] = {
 class Instance:
     """A running copy of a module. Use :meth:`Module.instantiate <wardian.Module.instantiate>` to get one."""
 
+    __slots__ = ("__dict__", "__weakref__", "_exports", "_held", "_store", "module")
     __reduce_ex__ = no_copy
 
-    def __init__(self, module: object, data: InstanceData, engine: Engine) -> None:
+    def __init__(self, module: object, data: InstanceData, store: Store) -> None:
         self.module = module
-        self._data = data
-        self._engine = engine
+        self._held: InstanceData | None = data
+        self._store: Store | None = store
+        self._exports: Exports | None = None
 
-    @cached_property
+    @property
+    def _data(self) -> InstanceData:
+        if self._held is None:
+            raise ValueError("the instance has been given back to its pool")
+        return self._held
+
+    def _let_go(self) -> None:
+        """Stand for nothing any more; what was taken from the exports stays what it is."""
+        self._held = self._store = self._exports = None
+
+    @property
     def exports(self) -> Exports:
-        return Exports(self._data)
+        found = self._exports
+        if found is None:
+            found = self._exports = Exports(self._data)
+        return found
+
+    def reset(self) -> None:
+        """Start anew: memory, globals, tables and segments are what they were, and the start function runs again.
+
+        Functions, memories and other handles taken from this instance stay valid, and show the new state; a memory that
+        had grown is small again. What host functions keep, what they were linked to, and open files of a WASI context
+        are not part of an instance, hence not reset. Pages of memory that were not written to cost nothing.
+
+        Raises :class:`Refused` if the instance imports a memory, a table or a mutable global, or if its own memory is
+        shared or has been imported by others, whom this would pull it from under; :class:`StoreBusy` while it runs;
+        ``BufferError`` while a view of a memory that has grown exists; and what the start function raises.
+        """
+        data, store = self._data, self._data.store.root()
+        if store.running():
+            raise StoreBusy("an instance cannot be reset while it is running")
+        reason = _not_its_own(data)
+        if reason is not None:
+            raise Refused(f"the instance cannot be reset: {reason}")
+        if any(m.length > m.first_length and m.is_viewed() for m in data.memories):
+            raise BufferError("the instance's memory has grown, and cannot shrink while there are views of it")
+        plain = not store.has_heap()
+        restored = data.snapshot.restore(data) if plain and data.snapshot is not None else start_over(data)
+        if not restored:
+            raise BufferError("the instance's memory could not be reset")
+        if plain and data.snapshot is None:
+            data.snapshot = Snapshot(data)
+        start = data.module.start
+        if start is not None:
+            data.func_at(start)()
 
     def collect(self) -> None:
         """Collect the garbage of this instance's store now: structures, arrays, and Python objects guests let go of.

@@ -64,12 +64,9 @@ class Linker:
     def finish(self, store: Store) -> list[Extern]:
         """The external values, with a host function in ``store`` for every callable."""
         out: list[Extern] = []
-        for (i, _), extern in zip(self.values, self.externs, strict=True):
+        for position, extern in enumerate(self.externs):
             if callable(extern):
-                assert isinstance(i.type, int)
-                type_id = self.code.type_ids[8 * i.type]
-                host = HostFunc(store, extern, i.type, self.types, type_id, _label(i), self.code.glue(i.type))
-                out.append(host.instance)
+                out.append(HostFunc(store, extern, self.code.host_facts(position)))
             else:
                 if isinstance(extern, TableInstance | GlobalInstance):
                     references.settle(extern, store)
@@ -190,7 +187,7 @@ def instantiate(
         store.root().use_exceptions()
         code = code.with_exceptions()
     data = make_instance(code, store, linker.finish(store), limits)
-    instance = Instance(module, data, code.engine)
+    instance = Instance(module, data, data.store)
     start = data.module.start
     if start is not None:
         data.func_at(start)()

@@ -20,6 +20,7 @@ from wardian.valid.module import validate_module
 if TYPE_CHECKING:
     from wardian.api.code import ModuleCode
     from wardian.api.handles import Instance
+    from wardian.api.prepared import PreparedModule
 
 
 class ImportType(NamedTuple):
@@ -160,6 +161,18 @@ class Module:
         from wardian.api.link import instantiate, store_of
 
         return instantiate(self, self.code(), imports or {}, limits or self.engine.config.limits, store_of(beside))
+
+    def prepare(
+        self, imports: Mapping[str, Mapping[str, object]] | None = None, *, limits: Limits | None = None
+    ) -> PreparedModule:
+        """Match ``imports`` once, for many instances: ``prepare(imports).instantiate()`` is cheap.
+
+        Arguments are those of :meth:`instantiate`; later changes of ``imports`` are not seen. Raises
+        :class:`LinkError`.
+        """
+        from wardian.api.prepared import PreparedModule
+
+        return PreparedModule(self, self.code(), imports or {}, limits or self.engine.config.limits)
 
     def __repr__(self) -> str:
         return f"<wardian.Module {self.name or ''}: {len(self.decl.imports)} imports, {len(self.decl.exports)} exports>"

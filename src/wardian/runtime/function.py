@@ -6,8 +6,10 @@ a context of that store. So nothing a ``Func`` touches can be gone while the ``F
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
-from typing import Any, final
+from struct import Struct as Packer
+from typing import Any, Final, NamedTuple, final
 
 from wardian.errors import printable
 from wardian.runtime.native import Block, address_of, make_type, object_maker
@@ -40,34 +42,77 @@ class FuncInstance:
 
 
 @final
+class HostFacts(NamedTuple):
+    """What the host functions for one import have in common: the type is ``type_index`` of ``types``, canonically
+    ``type_id``; ``entry`` and ``stub`` are the glue for it."""
+
+    type_index: int
+    types: TypeContext
+    type_id: int
+    name: str
+    entry: int
+    stub: int
+
+
+_HOST_REF: Final = HOST.at["funcref"]
+
+
+@final
 class HostFunc:
     """A Python callable in a store, with the type the importing module gave it."""
 
-    __slots__ = ("_func", "block", "callable", "instance")
+    __slots__ = ("_func", "_home", "_instance", "block", "callable", "facts")
 
-    def __init__(
-        self,
-        store: Store,
-        callable_: Callable[..., object],
-        type_index: int,
-        types: TypeContext,
-        type_id: int,
-        name: str,
-        glue: tuple[int, int],
-    ) -> None:
-        """The type is ``type_index`` of ``types``, canonically ``type_id``; ``glue`` are its entry and host stub."""
+    def __init__(self, store: Store, callable_: Callable[..., object], facts: HostFacts) -> None:
         self.callable = callable_
+        self.facts = facts
+        self._home: Callable[[], Store | None] = store.itself
+        self._instance: FuncInstance | None = None
+        self._func: Any = None
         self.block = block = Block(HOST.size)
-        ref = HOST.at["funcref"]
         block[HEADER.at["builtins"]] = store.process.builtins.address
         block[HEADER.at["owner"]] = address_of(self)
         block[HOST.at["callable"]] = address_of(callable_)
-        block[ref + FUNCREF.at["code"]] = glue[1]
-        block[ref + FUNCREF.at["context"]] = block.address
-        block[ref + FUNCREF.at["type_id"]] = type_id
-        self.instance = FuncInstance(store, self, block.address + ref, type_index, types, name, glue[0])
-        self._func: Any = None
+        block[_HOST_REF + FUNCREF.at["code"]] = facts.stub
+        block[_HOST_REF + FUNCREF.at["context"]] = block.address
+        block[_HOST_REF + FUNCREF.at["type_id"]] = facts.type_id
         store.adopt(block, self)
+
+    @property
+    def ref(self) -> int:
+        """Address of its FUNCREF."""
+        return self.block.address + _HOST_REF
+
+    def lend(self, current: Callable[[], Store | None]) -> None:
+        """From now on this stands in the memory of a shell, whose present store ``current()`` is."""
+        self._home = current
+
+    def lent(self, store: Store, lease: object) -> HostFunc:
+        """The same function in ``store``, which lives in this one's memory."""
+        func = HostFunc.__new__(HostFunc)
+        func.callable = self.callable
+        func.facts = self.facts
+        func._home = weakref.ref(store)
+        func._instance = None
+        func._func = None
+        func.block = self.block.lent(lease)
+        return func
+
+    @property
+    def instance(self) -> FuncInstance:
+        """Everything about it. Called while a guest of its store is running, or from the store itself."""
+        if self._instance is not None:
+            return self._instance
+        store = self._home()
+        assert store is not None
+        owner = store.root().contexts[self.block.address]
+        if owner is not self:
+            found: FuncInstance = owner.instance
+            return found
+        facts = self.facts
+        made = FuncInstance(store, self, self.ref, facts.type_index, facts.types, facts.name, facts.entry)
+        self._instance = made
+        return made
 
     def func_at(self, index: int) -> Any:
         """The ``Func`` for this host function, for a guest that hands its reference back to Python."""
@@ -125,10 +170,15 @@ class NativeTypes:
 
     def func(self, instance: FuncInstance) -> Any:
         """A new ``Func``."""
-        at = FUNC_OBJECT.at
-        words = {at["funcref"]: instance.ref, at["builtins"]: self._builtins, at["vectorcall"]: instance.entry}
-        return self._new(self.Func, words, self._func_owner, instance)
+        words = _FUNC_WORDS.pack(instance.entry, instance.ref, self._builtins)
+        return self._new(self.Func, _FUNC_FIRST, words, self._func_owner, instance)
 
-    def window(self, words: dict[int, int], owner: object) -> Any:
-        """A new buffer exporter over native memory that ``owner`` keeps alive."""
-        return self._new(self._window, words, self._window_owner, owner)
+    def window(self, memory: int, owner: object) -> Any:
+        """A new buffer exporter over the memory whose MEMORY is at this address, and which ``owner`` keeps alive."""
+        return self._new(self._window, WINDOW_OBJECT.at["memory"], _WORD.pack(memory), self._window_owner, owner)
+
+
+_WORD: Final = Packer("<Q")
+_FUNC_WORDS: Final = Packer("<3Q")
+_FUNC_FIRST: Final = FUNC_OBJECT.at["vectorcall"]
+"""The native fields of a ``Func`` lie side by side: vectorcall, funcref, builtins."""

@@ -13,14 +13,14 @@ from typing import TypeAlias, final
 from wardian.errors import LimitExceeded, Trap
 from wardian.limits import Limits
 from wardian.runtime.cells import GlobalInstance, Tag
-from wardian.runtime.function import FuncInstance, HostFunc
+from wardian.runtime.function import FuncInstance, HostFacts, HostFunc
 from wardian.runtime.heap import Heap, HeapRef, NativeFunction, plain_word
 from wardian.runtime.instance import Code, Instance
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.native import Block, bytes_address
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
-from wardian.syntax.module import ElemSegment
+from wardian.syntax.module import ElemSegment, Slice
 from wardian.syntax.types import FUNC, ArrayType, HeapType, MemoryType, NumType, PackedType, RefType, StructType
 from wardian.valid.constexpr import evaluate
 from wardian.vm import heap as places
@@ -28,7 +28,7 @@ from wardian.vm.layout import ROOT, SEGMENT
 from wardian.vm.objects import storage_size, struct_layout
 from wardian.vm.traps import TRAPS, TrapCode
 
-Extern: TypeAlias = "FuncInstance | TableInstance | MemoryInstance | GlobalInstance | Tag"
+Extern: TypeAlias = "FuncInstance | HostFunc | TableInstance | MemoryInstance | GlobalInstance | Tag"
 
 
 def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Limits) -> Instance:
@@ -47,9 +47,9 @@ def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Lim
     _allocate_globals(instance, environment)
     _allocate_tables(instance, environment, limits)
     _allocate_tags(instance)
-    mapped = _map_image(instance)
+    instance.has_image = _map_image(instance)
     _element_segments(instance, environment)
-    _data_segments(instance, environment, mapped)
+    _data_segments(instance, environment, instance.has_image)
     return instance
 
 
@@ -58,10 +58,11 @@ def _place_imports(instance: Instance, imports: Sequence[Extern]) -> None:
     functions = 0
     for extern in imports:
         instance.keep.append(extern)
-        if isinstance(extern, FuncInstance):
+        if isinstance(extern, FuncInstance | HostFunc):
             block[layout.imported_funcs + 8 * functions] = extern.ref
             functions += 1
         elif isinstance(extern, MemoryInstance):
+            extern.is_shared_out = True
             _add_memory(instance, extern)
         elif isinstance(extern, TableInstance):
             _enter_store(instance.store, extern)
@@ -274,9 +275,10 @@ def _element_segments(instance: Instance, environment: _Environment) -> None:
             continue
         words = _segment_words(instance, segment, environment)
         if segment.mode == "passive":
-            held = Block(8 * max(len(words), 1))
+            held = instance.passive.get(i)
+            if held is None:
+                held = instance.passive[i] = Block(8 * max(len(words), 1))
             held.words[: len(words)] = memoryview(array("Q", map(plain_word, words)))
-            instance.keep.append(held)
             at = code.layout.elems + SEGMENT.size * i
             block[at] = held.address
             block[at + SEGMENT.at["length"]] = len(words)
@@ -318,6 +320,37 @@ def _data_segments(instance: Instance, environment: _Environment, mapped: bool) 
         memory.write(to, source[start:end])
 
 
+def placed_data(instance: Instance) -> list[list[tuple[int, Slice]]]:
+    """Of each memory, the active data segments that an instance of this module writes: where to, and what."""
+    environment = _Environment(instance)
+    placed: list[list[tuple[int, Slice]]] = [[] for _ in instance.memories]
+    for segment in instance.module.datas:
+        if segment.offset is not None:
+            placed[segment.memory].append((_word(instance.code, segment.offset, environment), segment.init))
+    return placed
+
+
+def start_over(instance: Instance) -> bool:
+    """Bring an instance that imports nothing mutable back to what it was before its start function ran.
+
+    ``False`` if a memory could not be brought back (:meth:`MemoryInstance.restore`).
+    """
+    module, limits = instance.module, instance.store.limits
+    imported = len(module.imported_memories)
+    for memory in instance.memories[imported:]:
+        if not memory.restore(memory.first_length):
+            return False
+    environment = _Environment(instance)
+    for decl, cell in zip(module.globals, instance.globals[len(module.imported_globals) :], strict=True):
+        cell.set(_word(instance.code, decl.init, environment))
+    for table_decl, table in zip(module.tables, instance.tables[len(module.imported_tables) :], strict=True):
+        init = _word(instance.code, table_decl.init, environment) if table_decl.init is not None else 0
+        table.restore(array("Q", [plain_word(init)]) * min(table_decl.type.limits.min, limits.table_elements))
+    _element_segments(instance, environment)
+    _data_segments(instance, environment, instance.has_image)
+    return True
+
+
 def _trap(code: TrapCode) -> Trap:
     word, message = TRAPS[code]
     return Trap(word, message)
@@ -338,8 +371,8 @@ def make_heap(store: Store, code: Code) -> Heap:
             continue
         type_id, glue = code.type_ids[8 * wanted.type], code.glue(wanted.type)
         if wanted.name == "release":
-            host = HostFunc(store, heap.release, wanted.type, types, type_id, wanted.name, glue)
-            externs.append(host.instance)
+            facts = HostFacts(wanted.type, types, type_id, wanted.name, *glue)
+            externs.append(HostFunc(store, heap.release, facts))
         else:
             native = NativeFunction(store, process.core[f"heap_{wanted.name}"], type_id)
             externs.append(FuncInstance(store, native, native.ref, wanted.type, types, wanted.name, glue[0]))

@@ -1,12 +1,14 @@
 """Spec "Memory Instances": reserved address space, committed pages, views that cannot dangle.
 
-Invariant: the base never moves and the length never falls; bytes below the length are committed, bytes above are not
-(beyond the last whole system page); released memory is inaccessible before anyone else can be given it.
+Invariant: the base never moves, and the length falls only when an instance is reset, with nobody looking; bytes below
+the length are committed, bytes above are not (beyond the last whole system page); released memory is inaccessible, or
+shows its first contents again, before anyone else can be given it.
 """
 
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import final
 
 from wardian.errors import LimitExceeded
@@ -14,7 +16,7 @@ from wardian.runtime.native import Block, anonymous_file, page_up
 from wardian.runtime.parking import Parking
 from wardian.runtime.process import Process
 from wardian.syntax.types import MemoryType, TypeLimits
-from wardian.vm.layout import MEMORY, WINDOW_OBJECT
+from wardian.vm.layout import MEMORY
 from wardian.vm.memory import GUARD, INDEX_SPACE
 from wardian.vm.memory import SLOT as MEMORY_SLOT
 
@@ -26,10 +28,13 @@ class MemoryInstance:
     __slots__ = (
         "__weakref__",
         "_growing",
+        "_keeper",
         "_view",
+        "_views",
         "base",
         "block",
         "declared",
+        "is_shared_out",
         "limit",
         "parking",
         "peak",
@@ -53,6 +58,10 @@ class MemoryInstance:
         self.block = Block(MEMORY.size)
         self._growing = threading.RLock()
         self._view: memoryview | None = None
+        self._views: list[weakref.ref[Viewed]] = []
+        self._keeper: object = None
+        self.is_shared_out = declared.shared
+        """May other instances use it, too?"""
         self.parking = Parking() if declared.shared else None
         self.base = process.new_slot(reserved)
         self.block[MEMORY.at["base"]] = self.base
@@ -60,10 +69,32 @@ class MemoryInstance:
         if not self._resize(0, size):
             raise LimitExceeded("memory", f"the system has no {size} bytes for a memory")
 
+    def lent(self, keeper: object) -> MemoryInstance:
+        """The same memory as an object of its own that keeps ``keeper``, which keeps this one."""
+        made = MemoryInstance.__new__(MemoryInstance)
+        made.process = self.process
+        made.declared = self.declared
+        made.limit = self.limit
+        made.block = self.block.lent(keeper)
+        made._growing = threading.RLock()
+        made._view = None
+        made._views = []
+        made._keeper = keeper
+        made.is_shared_out = self.declared.shared
+        made.parking = Parking() if self.declared.shared else None
+        made.base = self.base
+        made.peak = self.length
+        return made
+
     @property
     def length(self) -> int:
         """Bytes."""
         return self.block[MEMORY.at["length"]]
+
+    @property
+    def first_length(self) -> int:
+        """Bytes at first."""
+        return self.declared.limits.min << self.declared.page_size_log2
 
     @property
     def type(self) -> MemoryType:
@@ -99,9 +130,17 @@ class MemoryInstance:
         """
         view = self._view
         if view is None or len(view) != self.length:
-            words = {WINDOW_OBJECT.at["memory"]: self.block.address}
-            view = self._view = memoryview(self.process.types.window(words, self))
+            viewed = Viewed(self)
+            view = self._view = memoryview(self.process.types.window(self.block.address, viewed))
+            self._views = [r for r in self._views if r() is not None] + [weakref.ref(viewed)]
         return view
+
+    def is_viewed(self) -> bool:
+        """Is there a view of it that somebody else holds?"""
+        with self._growing:
+            self._view = None
+            self._views = [r for r in self._views if r() is not None]
+            return bool(self._views)
 
     def word(self, at: int, size: int) -> int:
         """The 4 or 8 bytes at ``at``, read at once, unsigned; the caller has checked range and alignment."""
@@ -115,6 +154,36 @@ class MemoryInstance:
     def map_image(self, image: Image) -> bool:
         """Put an image at the beginning, copy-on-write; the memory is fresh and at least as long."""
         return self.process.native.map_private(self.base, page_up(image.size), image.fd)
+
+    def restore(self, length: int) -> bool:
+        """Go back to the ``length`` the memory had at first, and undo all writes: pages of an image show it again.
+
+        No guest may be using the memory. ``False`` if somebody holds a view of it beyond that length, and then nothing
+        has changed, or if the system refuses.
+        """
+        native = self.process.native
+        with self._growing:
+            now = self.length
+            if now > length:
+                # First the length, so that no view can be made meanwhile that is longer.
+                self.block[MEMORY.at["length"]] = length
+                if self.is_viewed():
+                    self.block[MEMORY.at["length"]] = now
+                    return False
+                first = page_up(length)
+                native.decommit(self.base + first, page_up(now) - first)
+            return native.discard(self.base, page_up(length))
+
+
+@final
+class Viewed:
+    """What a view keeps alive: the memory's address space. Gone with the last view made from the same window."""
+
+    __slots__ = ("__weakref__", "_kept")
+
+    def __init__(self, memory: MemoryInstance) -> None:
+        # Not the memory itself, which keeps a view.
+        self._kept = memory.block, memory.base, memory._keeper
 
 
 @final

@@ -24,6 +24,7 @@ T = TypeVar("T")
 _PROT_NONE, _PROT_READ, _PROT_WRITE, _PROT_EXEC = 0, 1, 2, 4
 _MAP_PRIVATE, _MAP_FIXED, _MAP_ANONYMOUS, _MAP_NORESERVE = 0x02, 0x10, 0x20, 0x4000
 _MAP_FAILED: Final = (1 << 64) - 1
+_MADV_DONTNEED: Final = 4
 _RESERVED: Final = _MAP_PRIVATE | _MAP_ANONYMOUS | _MAP_NORESERVE
 
 _SA_SIGINFO, _SA_ONSTACK, _SA_NODEFER, _SA_RESTART = 4, 0x08000000, 0x40000000, 0x10000000
@@ -41,6 +42,7 @@ class Libc:
         self.mmap = self._function(lib, "mmap", _WORD, _WORD, size, c_int, c_int, c_int, ctypes.c_long)
         self.munmap = self._function(lib, "munmap", c_int, _WORD, size)
         self.mprotect = self._function(lib, "mprotect", c_int, _WORD, size, c_int)
+        self.madvise = self._function(lib, "madvise", c_int, _WORD, size, c_int)
         self.sigaction = self._function(lib, "sigaction", c_int, c_int, word, word)
         self.pthread_key_create = self._function(lib, "pthread_key_create", c_int, word, word)
         self.pthread_setspecific = self._function(lib, "pthread_setspecific", c_int, ctypes.c_uint, _WORD)
@@ -86,6 +88,14 @@ class Native:
         # SAFETY: MAP_FIXED replaces only pages of a reservation the caller owns.
         got = self.libc.mmap(at, size, _PROT_READ | _PROT_WRITE, _MAP_PRIVATE | _MAP_FIXED, fd, 0)
         return bool(got == at)
+
+    def discard(self, at: int, size: int) -> bool:
+        """Undo all writes to committed pages: mapped privately they show their file again, others are zero.
+
+        ``False`` if the system refuses (pages that are locked in memory).
+        """
+        # SAFETY: callers pass whole committed pages of a reservation they own; their protection stays as it is.
+        return bool(self.libc.madvise(at, size, _MADV_DONTNEED) == 0)
 
     def decommit(self, at: int, size: int) -> None:
         """Give pages back and make them inaccessible; whoever gets them next sees zeros."""
@@ -145,6 +155,12 @@ class Native:
             function = self._functions[address] = ctypes.PYFUNCTYPE(None, *[_WORD] * len(args))(address)
         function(*args)
 
+    def asker(self, address: int, count: int) -> Callable[..., int]:
+        """Generated glue of type ``i64 (words...)`` with ``count`` parameters as a callable; the GIL is held."""
+        # SAFETY: ``address`` is a core image function with exactly these parameters.
+        function: Callable[..., int] = ctypes.PYFUNCTYPE(_WORD, *[_WORD] * count)(address)
+        return function
+
     # -- threads -------------------------------------------------------------------------------------------------------
 
     def new_key(self) -> int:
@@ -200,19 +216,35 @@ def no_copy(self: object, protocol: object = None) -> NoReturn:
 
 @final
 class Block:
-    """Zeroed memory at a fixed address, as machine words; lives as long as this object."""
+    """Zeroed memory at a fixed address, as machine words; lives as long as this object, or any part of it."""
 
-    __slots__ = ("_buffer", "address", "words")
+    __slots__ = ("_keeper", "address", "words")
     __reduce_ex__ = no_copy
 
     def __init__(self, size: int) -> None:
         size = max(size + 7 & -8, 8)
         # SAFETY: the buffer belongs to this object; 16 spare bytes align it.
-        self._buffer = ctypes.create_string_buffer(size + 16)
-        raw = ctypes.addressof(self._buffer)
+        self._keeper: object = (buffer := ctypes.create_string_buffer(size + 16))
+        raw = ctypes.addressof(buffer)
         self.address = (raw + 15) & -16
         skip = self.address - raw
-        self.words = memoryview(self._buffer).cast("B")[skip : skip + size].cast("Q")
+        self.words = memoryview(buffer).cast("B")[skip : skip + size].cast("Q")
+
+    def part(self, offset: int, size: int) -> Block:
+        """``size`` bytes of this block from ``offset`` on, both multiples of 16, as a block that keeps the whole."""
+        part = Block.__new__(Block)
+        part._keeper = self._keeper
+        part.address = self.address + offset
+        part.words = self.words[offset >> 3 : (offset + size) >> 3]
+        return part
+
+    def lent(self, keeper: object) -> Block:
+        """The same memory as a block that keeps ``keeper`` alive, which in turn must keep this one alive."""
+        lent = Block.__new__(Block)
+        lent._keeper = keeper
+        lent.address = self.address
+        lent.words = self.words
+        return lent
 
     @property
     def size(self) -> int:
@@ -303,16 +335,15 @@ def make_type(
 
 
 def object_maker() -> Any:
-    """``(type, {offset: word}, descriptor, owner) -> object`` of a type from :func:`make_type`."""
+    """``(type, offset, words, descriptor, owner) -> object`` of a type from :func:`make_type`."""
     alloc = ctypes.pythonapi["PyType_GenericAlloc"]
     alloc.restype, alloc.argtypes = ctypes.py_object, (ctypes.py_object, ctypes.c_ssize_t)
 
-    def new_object(kind: type, words: dict[int, int], descriptor: Any, owner: object) -> Any:
+    def new_object(kind: type, offset: int, words: bytes, descriptor: Any, owner: object) -> Any:
         made = alloc(kind, 0)
         descriptor.__set__(made, owner)
-        for offset, word in words.items():
-            # SAFETY: offsets are native fields of this freshly allocated, zeroed object.
-            _WORD.from_address(id(made) + offset).value = word
+        # SAFETY: ``words`` are all native fields, from ``offset`` on, of this freshly allocated, zeroed object.
+        ctypes.memmove(id(made) + offset, words, len(words))
         return made
 
     return new_object

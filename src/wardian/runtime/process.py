@@ -45,6 +45,9 @@ _NOT_PYTHONS: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, s
 """Signals of the code that runs: Python's handlers for these are never run in a guest's place."""
 
 
+_FAULTS: Final = 1 << signal.SIGSEGV - 1 | 1 << signal.SIGBUS - 1
+
+
 @final
 class CodeRange:
     """Where a compiled function's machine code lies, for backtraces. ``owner()`` is the module's code while it lives,
@@ -69,8 +72,15 @@ class Process:
         self.core: Mapping[str, int] = {}
         self.types: Any = None
         """The hand-made Python types (:class:`wardian.runtime.function.NativeTypes`), from :meth:`start` on."""
+        self.restore: Callable[[int, int, int, int], int] = lambda rows, checks, copies, discards: 2
+        """See :class:`wardian.runtime.snapshot.Snapshot`."""
+        self.foreign_signals: Callable[[int], int] = lambda mask: 0
+        """Of the signals in a mask, those whose handler is not ours: quicker than :meth:`watch_signals`."""
         self.stop_signal = signal.SIGRTMAX - 3
         self._python_signals = [int(n) for n in signal.valid_signals() - _NOT_PYTHONS if n != self.stop_signal]
+        self._handlers: list[object] = []
+        self._watched = 0
+        self._main = threading.main_thread().ident
         self._objects: dict[str, Callable[..., object]] = {}
         self._arenas = Block(8 + 16 * MAX_ARENAS)
         self._free: list[int] = []
@@ -94,6 +104,8 @@ class Process:
         """Store -> a new :class:`wardian.runtime.heap.Heap` for it; set with :attr:`types`."""
         self.heaps: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         """Number -> :class:`wardian.runtime.heap.Heap`, for the references Python holds."""
+        self.shells: dict[int, Any] = {}
+        """Number -> :class:`wardian.runtime.mould.Shell`, of those that are lent."""
         self.zeal = False
         """Collect at every allocation of heaps made from now on: for tests."""
 
@@ -127,6 +139,8 @@ class Process:
             for number in (signal.SIGSEGV, signal.SIGBUS):
                 self._install(symbols, number, "fault", alternate_stack=True)
             self._install(symbols, self.stop_signal, "interrupt", restart=True)
+            self.foreign_signals = n.asker(symbols["foreign_signals"], 1)
+            self.restore = n.asker(symbols["restore"], 4)
             self.core = symbols
             os.register_at_fork(after_in_child=self._after_fork)
 
@@ -147,6 +161,7 @@ class Process:
             self.native.poke(symbols["wd_previous"] + 8 * number, previous)
 
     def _after_fork(self) -> None:
+        self._main = threading.main_thread().ident
         self.lock = threading.RLock()
 
     def map_glue(self, code: bytes) -> int:
@@ -166,6 +181,10 @@ class Process:
         self._objects[name] = function
         self.builtins[SLOT[name]] = address_of(function)
 
+    def watched(self) -> int:
+        """The signals that have a handler of ours, for :attr:`foreign_signals`: bit 0 is signal 1."""
+        return _FAULTS | self._watched
+
     def watch_signals(self) -> None:
         """Put our handlers (back) before everyone else's: for faults, and for signals that Python handles (Ctrl-C).
 
@@ -173,16 +192,20 @@ class Process:
         """
         if not self.core:
             return
-        for number in (signal.SIGSEGV, signal.SIGBUS):
-            if self.native.handler(number) != self.core["fault"]:
-                self._install(self.core, number, "fault", alternate_stack=True)
-        if threading.current_thread() is not threading.main_thread():
-            return
-        ours = self.core["python_signal"]
-        for python_signal in self._python_signals:
+        on_main = threading.get_ident() == self._main
+        if on_main:
             # FAST: the plain function under signal.getsignal, which makes an enumeration's member of each answer.
-            if callable(getsignal(python_signal)) and self.native.handler(python_signal) != ours:
-                self._install(self.core, python_signal, "python_signal")
+            handlers = list(map(getsignal, self._python_signals))
+            if handlers != self._handlers:
+                self._handlers = handlers
+                handled = zip(self._python_signals, handlers, strict=True)
+                self._watched = sum(1 << number - 1 for number, handler in handled if callable(handler))
+        foreign = self.foreign_signals(_FAULTS | (self._watched if on_main else 0))
+        while foreign:
+            number = foreign.bit_length()
+            foreign ^= 1 << number - 1
+            fault = _FAULTS >> number - 1 & 1
+            self._install(self.core, number, "fault" if fault else "python_signal", alternate_stack=bool(fault))
 
     # -- threads -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ import contextlib
 import os
 import threading
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Protocol, final
 
 from wardian.errors import LinkError
@@ -20,8 +21,24 @@ from wardian.runtime.process import Process
 from wardian.vm.layout import ACTIVATION, FUNCREF, HEADER, STORE, THREAD
 from wardian.vm.traps import TrapCode
 
+_TABLE: Final = 128
+"""Bytes the tables of functions and of roots have at first."""
+
 _HEAP_WORDS: Final = ("heap", "heap_memory", "alloc", "alloc_context", "functions", "functions_count")
 """What of a STORE belongs to its heap."""
+
+
+class Shell(Protocol):
+    """See :class:`wardian.runtime.mould.Shell`."""
+
+    spoiled: bool
+
+    @property
+    def store(self) -> Store:
+        """The store whose memory it is."""
+
+    def contexts(self, store: Store) -> dict[int, Any]:
+        """What :attr:`Store.contexts` is for a store in this shell."""
 
 
 class Parked(Protocol):
@@ -36,6 +53,7 @@ class Store:
     """Implicit: instances open or join one; embedders meet it as ``instance.store`` at most."""
 
     __slots__ = (
+        "__weakref__",
         "_functions",
         "_functions_block",
         "_heap",
@@ -49,30 +67,41 @@ class Store:
         "contexts",
         "exceptions",
         "expired",
+        "first",
         "keep",
+        "lease",
         "limits",
         "parked",
         "process",
+        "shell",
         "tags",
     )
+
+    shell: Shell | None
+    """Whose memory this store lives in, if it is one of :mod:`wardian.runtime.mould`."""
+    first: Any
+    """The instance that a store in a shell is made for."""
+    lease: object
 
     def __init__(self, process: Process, limits: Limits) -> None:
         self.process = process
         self.limits = limits
-        self.block = Block(STORE.size)
+        whole = Block(STORE.size + 2 * _TABLE)
+        self.block = whole.part(0, STORE.size)
         self.block[STORE.at["max_stack"]] = limits.stack
+        self.shell = None
         self.contexts: dict[int, Any] = {}
         """Context address -> its owner: an Instance or a HostFunc."""
         self.keep: list[object] = []
         self._heap: Any = None
         self._making = threading.RLock()
         self._functions = [0]
-        self._functions_block = Block(128)
+        self._functions_block = whole.part(STORE.size, _TABLE)
         self.block[STORE.at["functions"]] = self._functions_block.address
         self.block[STORE.at["functions_count"]] = 1
         self._roots: list[int] = []
         self._root_set: set[int] = set()
-        self._roots_block = Block(128)
+        self._roots_block = whole.part(STORE.size + _TABLE, _TABLE)
         self._merged: Store | None = None
         self.exceptions = False
         """Is all code of this store compiled to look for pending exceptions?"""
@@ -83,6 +112,36 @@ class Store:
         """Deadlines that have passed and still hold."""
         self.parked: Parked | None = None
         """Where this store's guest waits for another thread, if it does."""
+
+    @classmethod
+    def lent(cls, shell: Shell, lease: object) -> Store:
+        """A store in the memory of ``shell``, as new. Attributes not set here are made on first use."""
+        store = cls.__new__(cls)
+        store.process = shell.store.process
+        store.shell = shell
+        store.lease = lease
+        store._merged = None
+        return store
+
+    def __getattr__(self, name: str) -> Any:
+        make = _ON_FIRST_USE.get(name)
+        if make is None:
+            raise AttributeError(name)
+        with self.process.lock:
+            try:
+                return object.__getattribute__(self, name)  # another thread was quicker
+            except AttributeError:
+                value = make(self, self.shell)
+                setattr(self, name, value)
+                return value
+
+    def itself(self) -> Store:
+        return self
+
+    def _spoil(self) -> None:
+        """What is in this store's memory is about to become more than its shell can undo."""
+        if self.shell is not None:
+            self.shell.spoiled = True
 
     def root(self) -> Store:
         """The store this one has become part of, or itself."""
@@ -106,6 +165,8 @@ class Store:
             one, two = two, one
         if two.running():
             raise LinkError("cannot link instances of two stores while both are running")
+        one._spoil()
+        two._spoil()
         one._join_heaps(two)
         if one.exceptions != two.exceptions:
             one.use_exceptions()
@@ -132,6 +193,7 @@ class Store:
             return
         if self.running():
             raise LinkError("cannot link a module with exception tags to instances that are running")
+        self._spoil()
         self.exceptions = True
         for owner in self.contexts.values():
             owner.use_exceptions()
@@ -226,6 +288,7 @@ class Store:
         if root._heap is None:
             with root._making:
                 if root._heap is None:
+                    root._spoil()
                     root._heap = root.process.make_heap(root)
         return root._heap
 
@@ -318,3 +381,26 @@ class Store:
         peek = self.process.native.peek
         owner = self.contexts[peek(ref + FUNCREF.at["context"])]
         return owner.func_at(peek(ref + FUNCREF.at["index"]))
+
+
+_ON_FIRST_USE: Final[Mapping[str, Callable[[Store, Any], Any]]] = MappingProxyType(
+    {
+        "limits": lambda store, shell: shell.store.limits,
+        "block": lambda store, shell: shell.store.block.lent(store.lease),
+        "contexts": lambda store, shell: shell.contexts(store),
+        "keep": lambda store, shell: [store.lease],
+        "exceptions": lambda store, shell: False,
+        "tags": lambda store, shell: {},
+        "expired": lambda store, shell: set(),
+        "parked": lambda store, shell: None,
+        "_heap": lambda store, shell: None,
+        "_making": lambda store, shell: threading.RLock(),
+        "_functions": lambda store, shell: [0],
+        "_functions_block": lambda store, shell: shell.store._functions_block.lent(store.lease),
+        "_roots": lambda store, shell: list(shell.store._roots),
+        "_root_set": lambda store, shell: set(shell.store._roots),
+        "_roots_block": lambda store, shell: shell.store._roots_block.lent(store.lease),
+        "_wakes": lambda store, shell: [],
+    }
+)
+"""Attribute of a store in a shell -> what it is at first, from the store and its shell."""

@@ -80,6 +80,35 @@ class TableInstance:
             base = int(region)
         self.block[TABLE.at["base"]] = base
 
+    def lent(self, store: object | None, keeper: object) -> TableInstance:
+        """The same table as an object that keeps ``keeper``, which keeps this one, and its ``store``."""
+        made = TableInstance.__new__(TableInstance)
+        made.declared = self.declared
+        made.types = self.types
+        made.is_heap_ref = self.is_heap_ref
+        made.waiting = {}
+        made.limit = self.limit
+        made.block = self.block.lent(keeper)
+        made.keep = [] if store is None else [store]
+        made._process = self._process
+        made._storage = keeper
+        made._words = self._words
+        made._committed = self._committed
+        return made
+
+    def words(self) -> array[int]:
+        """A copy of the present elements."""
+        return array("Q", self._words[: len(self)])
+
+    def restore(self, words: array[int]) -> None:
+        """Make these the elements again, as many as there were at first; no other element keeps a reference."""
+        old, new = len(self), len(words)
+        self.block[TABLE.at["length"]] = min(old, new)
+        if old > new:
+            self._words[new:old] = memoryview(array("Q", bytes(_WORD * (old - new))))
+        self._words[:new] = memoryview(words)
+        self.block[TABLE.at["length"]] = new
+
     def __len__(self) -> int:
         return self.block[TABLE.at["length"]]
 

@@ -42,6 +42,8 @@ SYMBOLS: Final = MappingProxyType(
         "PyTuple_GetItem": "ptr (ptr, i64)",
         "PyBuffer_FillInfo": "i32 (ptr, ptr, ptr, i64, i32, i32)",
         "signal": "ptr (i32, ptr)",
+        "madvise": "i32 (ptr, i64, i32)",
+        "sigaction": "i32 (i32, ptr, ptr)",
         "Py_IncRef": "void (ptr)",
         "Py_DecRef": "void (ptr)",
     }

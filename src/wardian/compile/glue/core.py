@@ -22,6 +22,13 @@ from wardian.vm.layout import (
 from wardian.vm.platform import Machine
 from wardian.vm.traps import TrapCode
 
+FAULTS: Final = (7, 11)
+"""SIGBUS and SIGSEGV, whose handler is ``fault``; that of the others is ``python_signal``."""
+_SIGACTION: Final = 256
+"""Room for a ``struct sigaction`` (glibc on 64-bit Linux: 152 bytes, the handler first)."""
+
+_MADV_DONTNEED: Final = 4
+
 _BULK_CHUNK: Final = 1 << 20
 """Bytes moved between two looks at the store's interrupt word."""
 
@@ -37,6 +44,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             "@wd_previous = hidden global [65 x ptr] zeroinitializer, align 8",
             "@wd_crashing = hidden global i32 0, align 4",
             "declare ptr @llvm.frameaddress.p0(i32)",
+            "declare i64 @llvm.cttz.i64(i64, i1)",
             _CAPTURE,
             _trap(),
             _stopped(),
@@ -44,6 +52,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _fault(machine),
             _interrupt(machine),
             _python_signal(machine),
+            _foreign_signals(),
             _resolve(),
             _number("memory_grow", 2),
             _number("memory_wait", 5),
@@ -55,6 +64,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _bulk("memory_fill"),
             _table_fill(),
             _INSTANCE_INIT,
+            _restore(),
             _getbuffer(),
         ]
     )
@@ -219,7 +229,7 @@ def _fault(machine: Machine) -> str:
     t.at("default")
     # The default action is restored and the faulting instruction runs again: a crash stays a crash.
     t.c(bi, "signal", "i32 %sig", "ptr null")
-    return define("void @fault(i32 %sig, ptr %info, ptr %uc) #0", t, "ret void")
+    return define("dso_local void @fault(i32 %sig, ptr %info, ptr %uc) #0", t, "ret void")
 
 
 def _interrupt(machine: Machine) -> str:
@@ -279,7 +289,37 @@ def _python_signal(machine: Machine) -> str:
     t.put("1", here, THREAD.at["signalled"], "i64")
     t.do("br label %no")
     t.at("no")
-    return define("void @python_signal(i32 %sig, ptr %info, ptr %uc) #0", t, "ret void")
+    return define("dso_local void @python_signal(i32 %sig, ptr %info, ptr %uc) #0", t, "ret void")
+
+
+def _foreign_signals() -> str:
+    """``foreign_signals(mask)``: of the signals in the mask (bit 0: signal 1), those whose handler is not ours."""
+    faults = sum(1 << number - 1 for number in FAULTS)
+    t = Text()
+    t.do(f"%old = alloca [{_SIGACTION} x i8], align 16")
+    bi = t.new("load ptr, ptr @wd_builtins, align 8")
+    t.do("br label %head")
+    t.at("head")
+    t.do("%left = phi i64 [ %mask, %0 ], [ %rest, %look ]")
+    t.do("%found = phi i64 [ 0, %0 ], [ %more, %look ]")
+    t.do("%none = icmp eq i64 %left, 0")
+    t.do("br i1 %none, label %end, label %look")
+    t.at("look")
+    t.do("%place = call i64 @llvm.cttz.i64(i64 %left, i1 true)")
+    t.do("%number = add i64 %place, 1")
+    t.do("%less = sub i64 %left, 1")
+    t.do("%rest = and i64 %left, %less")
+    t.do("%bit = xor i64 %left, %rest")
+    t.do("store i64 0, ptr %old, align 16")
+    t.c(bi, "sigaction", f"i32 {t.new('trunc i64 %number to i32')}", "ptr null", "ptr %old")
+    handler = t.new("load ptr, ptr %old, align 16")
+    fault = t.new(f"icmp ne i64 {t.new(f'and i64 %bit, {faults}')}, 0")
+    ours = t.new(f"select i1 {fault}, ptr @fault, ptr @python_signal")
+    strange = t.new(f"icmp ne ptr {handler}, {ours}")
+    t.do(f"%more = or i64 %found, {t.new(f'select i1 {strange}, i64 %bit, i64 0')}")
+    t.do("br label %head")
+    t.at("end")
+    return define("i64 @foreign_signals(i64 %mask) #0", t, "ret i64 %found")
 
 
 def _ask(t: Text, context: str, name: str, numbers: list[str], unsigned_result: bool) -> tuple[str, str, str]:
@@ -422,6 +462,59 @@ end:
   ret void
 }}
 """
+
+
+def _restore() -> str:
+    """``restore(rows, checks, copies, discards)``: native memory back to what it was, if no size has changed.
+
+    Rows are ``{address of a word, expected}``, then ``{to, from, bytes}``, then ``{pages, bytes}``: see
+    :class:`wardian.runtime.snapshot.Snapshot`. 0: done; 1: some word is not as expected, nothing done; 2: the system
+    refused.
+    """
+    t = Text()
+    bi = t.new("load ptr, ptr @wd_builtins, align 8")
+    _for_each(t, "checks", "%rows", 16)
+    found, expected = t.word(t.word("%checks_row", 0), 0, "i64"), t.word("%checks_row", 8, "i64")
+    t.branch(t.new(f"icmp ne i64 {found}, {expected}"), "one")
+    _next(t, "checks")
+    _for_each(t, "copies", "%checks_end", 24)
+    to, source, size = t.word("%copies_row", 0), t.word("%copies_row", 8), t.word("%copies_row", 16, "i64")
+    t.c(bi, "memmove", f"ptr {to}", f"ptr {source}", f"i64 {size}")
+    _next(t, "copies")
+    _for_each(t, "discards", "%copies_end", 16)
+    pages, size = t.word("%discards_row", 0), t.word("%discards_row", 8, "i64")
+    failed = t.c(bi, "madvise", f"ptr {pages}", f"i64 {size}", f"i32 {_MADV_DONTNEED}")
+    t.branch(t.new(f"icmp ne i32 {failed}, 0"), "two")
+    _next(t, "discards")
+    t.do("ret i64 0")
+    t.at("one")
+    t.do("ret i64 1")
+    t.at("two")
+    return define("i64 @restore(ptr %rows, i64 %checks, i64 %copies, i64 %discards) #0", t, "ret i64 2")
+
+
+def _for_each(t: Text, name: str, first: str, size: int) -> None:
+    """Begin a loop over ``%NAME`` rows of ``size`` bytes from ``first`` on, each ``%NAME_row``; :func:`_next` ends it.
+    """
+    before = t.label()
+    t.do(f"br label %{before}")
+    t.at(before)
+    t.do(f"%{name}_size = mul i64 %{name}, {size}")
+    t.do(f"%{name}_end = getelementptr i8, ptr {first}, i64 %{name}_size")
+    t.do(f"br label %{name}_head")
+    t.at(f"{name}_head")
+    t.do(f"%{name}_row = phi ptr [ {first}, %{before} ], [ %{name}_up, %{name}_more ]")
+    t.do(f"%{name}_done = icmp eq ptr %{name}_row, %{name}_end")
+    t.do(f"br i1 %{name}_done, label %{name}_out, label %{name}_body")
+    t.at(f"{name}_body")
+    t.do(f"%{name}_up = getelementptr i8, ptr %{name}_row, i64 {size}")
+
+
+def _next(t: Text, name: str) -> None:
+    t.do(f"br label %{name}_more")
+    t.at(f"{name}_more")
+    t.do(f"br label %{name}_head")
+    t.at(f"{name}_out")
 
 
 def _getbuffer() -> str:
