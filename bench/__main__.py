@@ -1,6 +1,6 @@
 """``python -m bench [SECTION...] [--rounds N] [--only TEXT] [--write]``: everything side by side.
 
-Sections: peak armed start compile growth boundary threads; without any, all. Prints the tables; ``--write`` puts them
+Sections: peak armed start compile growth boundary instances threads; without any, all. Prints the tables; ``--write`` puts them
 into docs/performance.md. Contestants that are not installed are left out. ``--only`` picks programs by a part of
 their name.
 """
@@ -28,6 +28,7 @@ SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "compile": "bench.compiling",
         "growth": "bench.compiling",
         "boundary": "bench.boundary",
+        "instances": "bench.instances",
         "threads": "bench.threads",
     }
 )

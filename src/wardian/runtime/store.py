@@ -152,6 +152,7 @@ class Store:
 
     def adopt(self, block: Block, owner: object) -> None:
         """Make ``block`` (which begins with a HEADER) a context of this store."""
+        self._spoil()
         block[HEADER.at["store"]] = self.block.address
         self.contexts[block.address] = owner
         self.keep.append(block)
