@@ -1,8 +1,8 @@
 """``python -m bench [SECTION...] [--rounds N] [--only TEXT] [--write]``: everything side by side.
 
-Sections: peak armed start compile growth boundary instances threads; without any, all. Prints the tables; ``--write`` puts them
-into docs/performance.md. Contestants that are not installed are left out. ``--only`` picks programs by a part of
-their name.
+Sections: peak armed start compile growth boundary instances threads; without any, all. Prints the tables; ``--write``
+puts them into docs/performance.md. Contestants that are not installed are left out. ``--only`` picks programs by a
+part of their name.
 """
 
 from __future__ import annotations

@@ -50,11 +50,11 @@ class PreparedModule:
         linker = Linker(self._code, self._imports)
         self._mould = Mould(lambda: self._make(linker)) if _can_be_lent(linker, self._code) else None
 
-    def _make(self, linker: Linker) -> tuple[InstanceData, Sequence[HostFunc]]:
+    def _make(self, linker: Linker) -> tuple[Store, InstanceData, Sequence[HostFunc]]:
         store = Store(self._process, self._limits)
         externs = linker.finish(store)
         data = make_instance(self._code, store, externs, self._limits)
-        return data, [extern for extern in externs if isinstance(extern, HostFunc)]
+        return store, data, [extern for extern in externs if isinstance(extern, HostFunc)]
 
     @property
     def kept(self) -> int:

@@ -49,7 +49,7 @@ class GlobalInstance:
             self._root[ROOT.at["length"]] = 1
 
     def lent(self, store: object | None, keeper: object) -> GlobalInstance:
-        """The same cell as an object that keeps ``keeper``, which keeps the cell, and its ``store``."""
+        """The same cell as an object of its own that keeps ``keeper`` and its ``store``."""
         made = GlobalInstance(self.type, self.types, self.block.lent(keeper), self.offset)
         if store is not None:
             made.keep.append(store)

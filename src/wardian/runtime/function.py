@@ -66,7 +66,7 @@ class HostFunc:
     def __init__(self, store: Store, callable_: Callable[..., object], facts: HostFacts) -> None:
         self.callable = callable_
         self.facts = facts
-        self._home: Callable[[], Store | None] = store.itself
+        self._home: Callable[[], Store | None] = weakref.ref(store)
         self._instance: FuncInstance | None = None
         self._func: Any = None
         self.block = block = Block(HOST.size)

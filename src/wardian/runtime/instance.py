@@ -64,7 +64,12 @@ class Code(Protocol):
 
 @final
 class Instance:
-    """An instance; made by :func:`wardian.runtime.instantiate.instantiate` only."""
+    """An instance; made by :func:`wardian.runtime.instantiate.instantiate` only.
+
+    Its store keeps it alive, and it does not keep the store alive: whoever holds it holds that, too. Nor do its tables
+    and globals, except those that it imports; what is given to Python does (:meth:`table_at`). So an instance goes with
+    the last handle, without waiting for Python's collector.
+    """
 
     __slots__ = (
         "_funcs",
@@ -86,11 +91,11 @@ class Instance:
 
     mould: Instance
     """The instance in whose memory this one lives, of one in a shell."""
-    lease: object
 
     def __init__(self, code: Code, store: Store) -> None:
         self.code = code
-        self._home: Callable[[], Store | None] = store.itself
+        self._home = weakref.ref(store)
+        self.lease: object = None
         self.block = Block(code.layout.size)
         self.address = self.block.address
         """Of the context."""
@@ -114,10 +119,7 @@ class Instance:
 
     @classmethod
     def lent(cls, mould: Instance, store: weakref.ref[Store], lease: object) -> Instance:
-        """An instance in the memory of ``mould``, as new. Attributes not set here are made on first use.
-
-        It does not keep its store alive; whoever holds it does.
-        """
+        """An instance in the memory of ``mould``, as new. Attributes not set here are made on first use."""
         instance = cls.__new__(cls)
         instance.code = mould.code
         instance.mould = mould
@@ -239,6 +241,5 @@ _ON_FIRST_USE: Final[Mapping[str, Callable[[Instance, Instance], Any]]] = Mappin
 )
 """Attribute of an instance in a shell -> what it is at first, from the instance and the one whose memory it is.
 
-What the module imports (:attr:`Instance.keep`) is the same for all. Tables and globals here do not keep the store
-alive, which would be a cycle; those given to Python do (:meth:`Instance.table_at`).
+What the module imports (:attr:`Instance.keep`) is the same for all.
 """

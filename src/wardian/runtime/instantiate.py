@@ -226,7 +226,6 @@ def _allocate_globals(instance: Instance, environment: _Environment) -> None:
         _, at = code.layout.global_cell(len(instance.globals))
         made = GlobalInstance(declared.type, code.ctx.types, block, at)
         made.set(_word(code, declared.init, environment))
-        made.keep.append(instance.store)
         instance.globals.append(made)
 
 
@@ -245,7 +244,6 @@ def _allocate_tables(instance: Instance, environment: _Environment, limits: Limi
     for declared in instance.module.tables:
         init = _word(code, declared.init, environment) if declared.init is not None else 0
         table = TableInstance(instance.store.process, declared.type, code.ctx.types, limits.table_elements, init)
-        table.keep.append(instance.store)
         instance.store.add_roots(table.roots())
         _add_table(instance, table)
 

@@ -70,7 +70,7 @@ class MemoryInstance:
             raise LimitExceeded("memory", f"the system has no {size} bytes for a memory")
 
     def lent(self, keeper: object) -> MemoryInstance:
-        """The same memory as an object of its own that keeps ``keeper``, which keeps this one."""
+        """The same memory as an object of its own that keeps ``keeper``."""
         made = MemoryInstance.__new__(MemoryInstance)
         made.process = self.process
         made.declared = self.declared

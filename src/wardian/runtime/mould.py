@@ -42,13 +42,24 @@ class Lease(int):
 class Shell:
     """Implements :class:`wardian.runtime.store.Shell`."""
 
-    __slots__ = ("_hosts", "_mould", "_saved", "_words", "current", "instance", "number", "spoiled", "store")
+    __slots__ = (
+        "__weakref__",
+        "_hosts",
+        "_mould",
+        "_saved",
+        "_words",
+        "current",
+        "instance",
+        "number",
+        "spoiled",
+        "store",
+    )
 
-    def __init__(self, mould: Mould, instance: Instance, hosts: Sequence[HostFunc]) -> None:
+    def __init__(self, mould: Mould, store: Store, instance: Instance, hosts: Sequence[HostFunc]) -> None:
         self._mould = weakref.ref(mould)
         self.instance = instance
-        self.store = instance.store
-        self.number: int = self.store.process.new_handle()
+        self.store = store
+        self.number: int = store.process.new_handle()
         self.spoiled = False
         self.current: Callable[[], Store | None] = _nobody
         self._hosts = hosts
@@ -56,11 +67,9 @@ class Shell:
         mould.contents = instance.snapshot.contents
         self._words = self.store.block.words
         self._saved = memoryview(array("Q", self._words))
+        itself = weakref.ref(self)
         for host in hosts:
-            host.lend(self._present)
-
-    def _present(self) -> Store | None:
-        return self.current()
+            host.lend(lambda: _present(itself()))
 
     def contexts(self, store: Store) -> dict[int, Any]:
         contexts: dict[int, Any] = {host.block.address: host.lent(store, store.lease) for host in self._hosts}
@@ -81,15 +90,19 @@ def _nobody() -> None:
     return None
 
 
+def _present(shell: Shell | None) -> Store | None:
+    return None if shell is None else shell.current()
+
+
 @final
 class Mould:
     """Makes instances of one module with the same imports. May be used by several threads."""
 
     __slots__ = ("__weakref__", "_make", "contents", "free", "kept")
 
-    def __init__(self, make: Callable[[], tuple[Instance, Sequence[HostFunc]]], kept: int = KEPT) -> None:
-        """``make()`` gives an ordinary instance in a store of its own, whose start function has not run, and the host
-        functions made for it. It holds no objects, and is linked to no other."""
+    def __init__(self, make: Callable[[], tuple[Store, Instance, Sequence[HostFunc]]], kept: int = KEPT) -> None:
+        """``make()`` gives a store, an ordinary instance in it whose start function has not run, and the host functions
+        made for it. It holds no objects, and is linked to no other."""
         self._make = make
         self.kept = kept
         self.free: list[Shell] = []

@@ -239,9 +239,9 @@ class Block:
         return part
 
     def lent(self, keeper: object) -> Block:
-        """The same memory as a block that keeps ``keeper`` alive, which in turn must keep this one alive."""
+        """The same memory as a block that also keeps ``keeper`` alive."""
         lent = Block.__new__(Block)
-        lent._keeper = keeper
+        lent._keeper = self._keeper, keeper
         lent.address = self.address
         lent.words = self.words
         return lent

@@ -135,9 +135,6 @@ class Store:
                 setattr(self, name, value)
                 return value
 
-    def itself(self) -> Store:
-        return self
-
     def _spoil(self) -> None:
         """What is in this store's memory is about to become more than its shell can undo."""
         if self.shell is not None:

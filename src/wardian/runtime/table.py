@@ -81,7 +81,7 @@ class TableInstance:
         self.block[TABLE.at["base"]] = base
 
     def lent(self, store: object | None, keeper: object) -> TableInstance:
-        """The same table as an object that keeps ``keeper``, which keeps this one, and its ``store``."""
+        """The same table as an object of its own that keeps ``keeper`` and its ``store``."""
         made = TableInstance.__new__(TableInstance)
         made.declared = self.declared
         made.types = self.types
@@ -91,7 +91,7 @@ class TableInstance:
         made.block = self.block.lent(keeper)
         made.keep = [] if store is None else [store]
         made._process = self._process
-        made._storage = keeper
+        made._storage = self._storage, keeper
         made._words = self._words
         made._committed = self._committed
         return made
