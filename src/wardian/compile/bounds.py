@@ -11,7 +11,8 @@ Two ways (the user's choice, ``checks=``):
 * ``guard``: a 32-bit index is a zero-extended 64-bit displacement, so base + index + offset + size stays inside the
   memory's reservation of 4 GiB + :data:`GUARD` as long as offset + size <= GUARD; whatever is not committed faults and
   the handler makes it a trap. Larger offsets, and 64-bit memories, use the explicit comparison. Accesses are
-  ``volatile``, for otherwise LLVM may drop or move one, and with it the trap.
+  ``volatile``, for otherwise LLVM may drop or move one, and with it the trap; but for those in loops of which
+  :mod:`wardian.compile.versions` has found out that none of them traps.
 
 A shared memory may change, and grow, at any moment. It never shrinks and never moves, so a length read earlier is
 safe; the read itself is atomic. Plain accesses to it are ``volatile`` too: LLVM calls the result of an ordinary load
@@ -61,7 +62,9 @@ def address(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> 
     # SAFETY: guarded: index < 2^32 and offset + size <= GUARD, so the sum stays in the reservation of 4 GiB + GUARD.
     # Otherwise _check proved index + offset + size <= length, so neither addition wraps and the access is inside.
     displacement = b.binary("add", index, const(offset, "i64")) if offset else index
-    return b.index(lo.memory_base(memory), displacement), guarded or type_.shared
+    # SAFETY: what compile/versions.py proved only decides whether LLVM may move the access, never where it goes.
+    may_trap = guarded and lo.proven is None
+    return b.index(lo.memory_base(memory), displacement), may_trap or type_.shared
 
 
 def checked(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> Value:

@@ -33,6 +33,8 @@ def loop(lo: Lowering, fam: f.Loop, imm: object) -> None:
     frame = Frame("loop", lo.b.label(), params, results, len(lo.stack) - len(params))
     lo.frames.append(frame)
     lo.loop_header(frame)
+    if lo.proven is not None:
+        frame.latch = lo.proven.latch
 
 
 def if_(lo: Lowering, fam: f.If, imm: object) -> None:
@@ -112,7 +114,7 @@ def br_if(lo: Lowering, fam: f.BrIf, imm: int) -> None:
     frame = lo.target(imm)
     lo.join(frame)
     on = lo.b.label()
-    lo.b.cond_br(cond, frame.label, on, lo.hint)
+    lo.b.cond_br(cond, frame.label, on, lo.hint + frame.latch)
     lo.b.start(on)
 
 
@@ -137,7 +139,7 @@ def br_table(lo: Lowering, fam: f.BrTable, imm: tuple[tuple[int, ...], int]) -> 
 
 
 def return_(lo: Lowering, fam: f.Return, imm: None) -> None:
-    lo.jump(lo.frames[0])
+    lo.jump(lo.target(len(lo.frames) - 1))
 
 
 def br_on_null(lo: Lowering, fam: f.BrOnNull, imm: int) -> None:

@@ -30,6 +30,9 @@ UNLIKELY: Final = ", !prof !5"
 HINT: Final = MappingProxyType({False: ", !prof !8", True: ", !prof !9"})
 """A branch hint (``metadata.code.branch_hint``) -> weights of a condition that is rarely, or usually, true."""
 
+_LOOPS: Final = 100
+"""Where the numbers of loops' metadata begin."""
+
 METADATA: Final = """
 !0 = !{}
 !1 = !{!2, !2, i64 0}
@@ -53,13 +56,14 @@ METADATA: Final = """
 class Emitter:
     """Writes one function. ``entry`` collects what must stand before everything else (allocas, invariant loads)."""
 
-    __slots__ = ("block", "declared", "entry", "lines", "names", "quiet", "views")
+    __slots__ = ("block", "declared", "entry", "lines", "loops", "names", "quiet", "views")
 
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.entry: list[str] = []
         self.declared: set[str] = set()
         self.names = 0
+        self.loops = 0
         self.block = "entry"
         self.views: dict[str, Value] = {}
         """A v128's name -> the vector of another type that it was cast from (:mod:`wardian.compile.simd`)."""
@@ -222,6 +226,20 @@ class Emitter:
     def fence(self) -> None:
         self.lines.append(" fence seq_cst")
 
+    def barrier(self) -> None:
+        """Nothing that touches memory is moved across; costs no instruction."""
+        self.lines.append(' call void asm sideeffect "", "~{memory}"()')
+
+    def finite_loop(self) -> str:
+        """A tag for the branch back to the beginning of a loop that is known to end."""
+        self.loops += 1
+        return f", !llvm.loop !{_LOOPS + self.loops}"
+
+    def loop_metadata(self) -> str:
+        """The definitions of :meth:`finite_loop`'s tags."""
+        each = [f"!{_LOOPS + i} = distinct !{{!{_LOOPS + i}, !{_LOOPS}}}" for i in range(1, self.loops + 1)]
+        return "\n".join([f'!{_LOOPS} = !{{!"llvm.loop.mustprogress"}}', *each]) if each else ""
+
     # -- the frame, and what stands before everything --------------------------------------------------------------
 
     def local(self, type: str, count: int = 1) -> Value:
@@ -240,8 +258,8 @@ class Emitter:
 
     # -- control ---------------------------------------------------------------------------------------------------
 
-    def br(self, label: str) -> None:
-        self.lines.append(f" br label %{label}")
+    def br(self, label: str, tag: str = "") -> None:
+        self.lines.append(f" br label %{label}{tag}")
 
     def cond_br(self, cond: Value, then: str, otherwise: str, hint: str = "") -> None:
         self.lines.append(f" br i1 {cond[0]}, label %{then}, label %{otherwise}{hint}")

@@ -1,7 +1,8 @@
 """Lowering one validated body to one LLVM function (spec chapter "Execution / Instructions", as code).
 
-Invariant: the only way in is :meth:`Lowering.step`, which :mod:`wardian.valid.driver` calls after the validator took
-the same instruction, so what was not validated is never lowered. Traps are exact: nothing observable moves across one.
+Invariant: the only way in is :meth:`Lowering.step`, which is given what :mod:`wardian.valid.driver` handed on after the
+validator took the same instruction, so what was not validated is never lowered. Traps are exact: nothing observable
+moves across one.
 
 The operand stack holds SSA values; locals are slots of the frame (LLVM promotes them); structured control becomes
 basic blocks whose parameters are phis.
@@ -98,6 +99,7 @@ class Frame:
         "incoming",
         "kind",
         "label",
+        "latch",
         "params",
         "results",
         "safepoints",
@@ -118,9 +120,33 @@ class Frame:
         self.header: tuple[int, list[str]] = (0, [])
         self.safepoints: tuple[int, int] = (0, 0)
         """Of a loop: calls and array accesses before it; see :meth:`Lowering.element_index`."""
+        self.latch = ""
+        """What is said of a branch back to a loop's beginning."""
 
     def arity(self) -> int:
         return len(self.incoming)
+
+
+@final
+class Exits:
+    """Stand-ins for the frames around a loop, so that something can be done on every way out of it."""
+
+    __slots__ = ("_depth", "_label", "found", "latch")
+
+    def __init__(self, depth: int, label: Callable[[], str], latch: str) -> None:
+        """``depth`` is the loop's own place in the frames; ``label`` makes one."""
+        self._depth = depth
+        self._label = label
+        self.latch = latch
+        self.found: dict[int, tuple[Frame, Frame]] = {}
+        """Place in the frames -> the frame and what stands for it."""
+
+    def target(self, at: int, frame: Frame) -> Frame:
+        if at >= self._depth:
+            return frame
+        if at not in self.found:
+            self.found[at] = frame, Frame(frame.kind, self._label(), frame.params, frame.results, frame.height)
+        return self.found[at][1]
 
 
 Handler: TypeAlias = "Callable[[Lowering, Any, Any], None]"
@@ -150,6 +176,7 @@ class Lowering:
         "index",
         "local_types",
         "locals",
+        "proven",
         "safepoints",
         "stack",
         "tries",
@@ -171,6 +198,8 @@ class Lowering:
         self.safepoints = 0
         self.elements: list[tuple[int, str, str]] = []
         self.tries: list[Frame] = []
+        self.proven: Exits | None = None
+        """Set while a loop is lowered whose guarded accesses cannot trap; see :mod:`wardian.compile.versions`."""
         self._propagates = False
         self._attributes = "#0"
         self._handlers = handlers
@@ -423,10 +452,12 @@ class Lowering:
 
     def jump(self, frame: Frame) -> None:
         self.join(frame)
-        self.b.br(frame.label)
+        self.b.br(frame.label, frame.latch)
 
     def target(self, label: int) -> Frame:
-        return self.frames[-1 - label]
+        """Where a branch goes; out of a loop that is :attr:`proven`, to a stand-in."""
+        frame = self.frames[-1 - label]
+        return frame if self.proven is None else self.proven.target(len(self.frames) - 1 - label, frame)
 
     def loop_header(self, frame: Frame) -> None:
         """Start a loop: its phis are written by :meth:`close_loop`, when all back edges are known."""

@@ -1,7 +1,8 @@
 """From defined functions to LLVM text: joins the family tables and drives validation and lowering together.
 
-Invariant: a body is lowered only by :func:`wardian.valid.driver.validate_body`, instruction by instruction behind the
-validator. Every family of the instruction table has one lowering, or its rows are refused by name.
+Invariant: only what :func:`wardian.valid.driver.validate_body` handed on, instruction by instruction behind the
+validator, is lowered: at once, or recorded first (:mod:`wardian.compile.versions`). Every family of the instruction
+table has one lowering, or its rows are refused by name.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from wardian.compile import (
 )
 from wardian.compile.emit import HINT, METADATA
 from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
+from wardian.compile.loops import Step
+from wardian.compile.versions import replay
 from wardian.errors import FeatureDisabled
 from wardian.syntax.instructions import ROWS, Row
 from wardian.valid.context import ModuleContext
@@ -83,6 +86,19 @@ class Hinted:
         self._step(offset, row, imm, reachable)
 
 
+@final
+class Recorder:
+    """Keeps what it is given for :func:`replay`, which has to look ahead."""
+
+    __slots__ = ("steps",)
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+
+    def step(self, offset: int, row: Row, imm: object, reachable: bool) -> None:
+        self.steps.append((offset, row, imm, reachable))
+
+
 def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: str, split: bool = False) -> str:
     """An LLVM module with defined function ``index``; validates it on the way.
 
@@ -90,6 +106,13 @@ def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: 
     case for a function whose frame may be large.
     """
     lo = Lowering(facts, index, check_locals(ctx, index), handlers())
-    validate_body(ctx, index, Hinted(lo, facts.hints) if facts.hints else lo)
+    target = Hinted(lo, facts.hints) if facts.hints else lo
+    if facts.options.opt != "O0" and facts.options.checks == "guard":
+        record = Recorder()
+        validate_body(ctx, index, record)
+        replay(lo, target.step, record.steps)
+    else:
+        validate_body(ctx, index, target)
     text = lo.text(facts.options.stack_checks and (split or lo.frame_estimate() > SMALL_FRAME))
-    return "\n".join([preamble, *sorted(lo.b.declared.union(STACK_DECLARATIONS)), text, METADATA])
+    declared = sorted(lo.b.declared.union(STACK_DECLARATIONS))
+    return "\n".join([preamble, *declared, text, METADATA, lo.b.loop_metadata()])
