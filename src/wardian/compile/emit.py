@@ -230,6 +230,12 @@ class Emitter:
         """Nothing that touches memory is moved across; costs no instruction."""
         self.lines.append(' call void asm sideeffect "", "~{memory}"()')
 
+    def opaque(self, x: Value) -> Value:
+        """``x``, of which LLVM knows nothing; costs no instruction."""
+        n = self.name()
+        self.lines.append(f' {n} = call {x[1]} asm "", "=r,0"({x[1]} {x[0]})')
+        return n, x[1]
+
     def finite_loop(self) -> str:
         """A tag for the branch back to the beginning of a loop that is known to end."""
         self.loops += 1
