@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 OPTIMISE_BELOW: Final = 400_000
 """Bytes of code section up to which ``opt="auto"`` optimises."""
 
+OPTIMISE_FUNCTION_BELOW: Final = 64 << 10
+"""Bytes of a function's body up to which ``opt="auto"`` optimises it."""
+
 _IMAGE_FROM: Final = 64 << 10
 """Bytes of initial data from which mapping an image beats copying segments."""
 _IMAGE_SPARSE: Final = 16
@@ -88,8 +91,10 @@ class ModuleCode:
         config = self.engine.config
         bodies = self.ctx.module.bodies
         size = bodies[-1][1] - bodies[0][0] if bodies else 0
-        opt = config.opt if config.opt != "auto" else "O2" if size <= OPTIMISE_BELOW else "O0"
-        return CodeOptions(opt, config.checks, exceptions)
+        if config.opt != "auto":
+            return CodeOptions(config.opt, config.checks, exceptions)
+        opt: Literal["O0", "O2"] = "O2" if size <= OPTIMISE_BELOW else "O0"
+        return CodeOptions(opt, config.checks, exceptions, OPTIMISE_FUNCTION_BELOW)
 
     @property
     def has_tags(self) -> bool:

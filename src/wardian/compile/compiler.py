@@ -165,9 +165,11 @@ class Compiler:
         facts = ModuleFacts(ctx.module, options, hints)
         out = []
         for index in indices:
+            start, end = ctx.module.bodies[index]
+            opt = options.opt if end - start < options.optimise_below else "O0"
             for split in (False, True):
                 text = function_text(facts, ctx, index, backend.preamble(), split)
-                image = flatten(backend.object(text, options.opt))
+                image = flatten(backend.object(text, opt))
                 assert not image.data, "guest code has no data"
                 if fits(image, function_symbol(index)):
                     break
