@@ -166,10 +166,11 @@ class Compiler:
         out = []
         for index in indices:
             start, end = ctx.module.bodies[index]
-            opt = options.opt if end - start < options.optimise_below else "O0"
+            large = end - start >= options.optimise_below
+            mine = ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints) if large else facts
             for split in (False, True):
-                text = function_text(facts, ctx, index, backend.preamble(), split)
-                image = flatten(backend.object(text, opt))
+                text = function_text(mine, ctx, index, backend.preamble(), split)
+                image = flatten(backend.object(text, mine.options.opt))
                 assert not image.data, "guest code has no data"
                 if fits(image, function_symbol(index)):
                     break
