@@ -39,7 +39,7 @@ class Mode(NamedTuple):
         return f"{self.opt}-{self.checks}"
 
 
-MODES = tuple(Mode(opt, checks) for opt in ("O0", "O2") for checks in ("guard", "explicit"))
+MODES = tuple(Mode(opt, checks) for opt in ("O0", "O2", "baseline") for checks in ("guard", "explicit"))
 QUICK_MODE = MODES[0]
 
 

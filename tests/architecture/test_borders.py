@@ -20,6 +20,7 @@ DANGEROUS = (
     "compile/llvm.py",
     "compile/bounds.py",
     "compile/heap.py",
+    "compile/baseline/machine.py",
     "compile/glue/core.py",
     "compile/glue/roots.py",
     "compile/glue/signature.py",

@@ -10,7 +10,10 @@ from tests.architecture.tree import Source, dotted, nodes, sources
 
 STATEFUL: dict[str, str] = {
     "api/engine.py:default_engine": "the engine of whoever names none, made on first use; it keeps no guest's state",
+    "compile/baseline/steps.py:dead": "a constant table, built on first use rather than at import",
+    "compile/baseline/steps.py:live": "a constant table, built on first use rather than at import",
     "compile/compiler.py:_STACK_SIZE": "a lock: threading.stack_size, which it guards, is the process' by nature",
+    "compile/compiler.py:made_library": "constant tables, made on first use and the same for all",
     "compile/lowering.py:handlers": "a constant table, built on first use rather than at import",
     "runtime/process.py:process": "native state (signal handlers, a pthread key) is the process' by nature: one object",
     "runtime/watchdog.py:watchdog": "one thread watches all deadlines of the process",

@@ -10,9 +10,11 @@ import functools
 import threading
 import weakref
 from array import array
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, Literal, final
 
+from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.compiler import with_deep_stack
 from wardian.compile.options import CodeOptions
 from wardian.digest import blake2b
@@ -32,6 +34,7 @@ from wardian.vm.objects import has_objects, kind
 if TYPE_CHECKING:
     from wardian.api.engine import Engine
     from wardian.binary.custom import Names
+    from wardian.compile.baseline.driver import BaselineCompiler
 
 OPTIMISE_BELOW: Final = 400_000
 """Bytes of code section up to which ``opt="auto"`` optimises."""
@@ -79,6 +82,9 @@ class ModuleCode:
         self._key: str | None = None
         self._loaded = False
         self._cached: dict[int, int] = {}
+        self._baseline: BaselineCompiler | Literal[False] | None = False
+        self.refused: Counter[str] = Counter()
+        """Why functions were left to LLVM that the baseline tier should have compiled."""
         self._names: Names | None = None
         self._hints: Mapping[int, bool] | None = None
         self._glue: dict[int, tuple[int, int]] = {}
@@ -93,7 +99,7 @@ class ModuleCode:
         size = bodies[-1][1] - bodies[0][0] if bodies else 0
         if config.opt != "auto":
             return CodeOptions(config.opt, config.checks, exceptions)
-        opt: Literal["O0", "O2"] = "O2" if size <= OPTIMISE_BELOW else "O0"
+        opt: Literal["baseline", "O2"] = "O2" if size <= OPTIMISE_BELOW else "baseline"
         return CodeOptions(opt, config.checks, exceptions, OPTIMISE_FUNCTION_BELOW)
 
     @property
@@ -136,12 +142,7 @@ class ModuleCode:
     def _compile(self, indices: list[int]) -> int:
         """Compile functions now and map them; the address of the last."""
         compiler = self.engine.compiler
-
-        def work() -> list[tuple[int, bytes, int]]:
-            return compiler.compile(self.ctx, self.options, indices, self._branch_hints())
-
-        room = self.engine.process.stack_size() - self.engine.config.limits.stack
-        made = work() if room >= _INLINE_STACK else with_deep_stack(work)
+        made = self._by_stencils(indices) if self.options.opt == "baseline" else self._by_llvm(self.options, indices)
         address = 0
         imported = self.layout.counts[0]
         for index, code, entry in made:
@@ -153,6 +154,28 @@ class ModuleCode:
         if compiler.cache is not None:
             self.engine.remember(self)
         return address
+
+    def _by_llvm(self, options: CodeOptions, indices: list[int]) -> list[tuple[int, bytes, int]]:
+        def work() -> list[tuple[int, bytes, int]]:
+            return self.engine.compiler.compile(self.ctx, options, indices, self._branch_hints())
+
+        room = self.engine.process.stack_size() - self.engine.config.limits.stack
+        return work() if room >= _INLINE_STACK else with_deep_stack(work)
+
+    def _by_stencils(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
+        """The baseline tier, and LLVM for what it does not do."""
+        if self._baseline is False:
+            self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
+        made: list[tuple[int, bytes, int]] = []
+        for index in indices:
+            try:
+                if self._baseline is None:
+                    raise Unsupported("module")
+                made.append((index, self._baseline.function(index), 0))
+            except Unsupported as unsupported:
+                self.refused[unsupported.reason] += 1
+                made += self._by_llvm(self.options.__replace__(opt="O0"), [index])
+        return made
 
     def _cache_key(self) -> str:
         if self._key is None:

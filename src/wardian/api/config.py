@@ -13,15 +13,16 @@ from wardian.record import Record
 class Config(Record):
     """Choices an :class:`Engine` is made with.
 
-    * ``opt``: ``"O2"`` compiles well, ``"O0"`` quickly, ``"auto"`` (default) picks per module by its size, since
-      optimising costs about a tenth of a millisecond per instruction: small modules O2, big ones O0.
+    * ``opt``: ``"O2"`` compiles well, ``"baseline"`` at once, by copying machine code, ``"O0"`` is LLVM in a hurry;
+      ``"auto"`` (default) picks per module by its size, since optimising costs about a tenth of a millisecond per
+      instruction: small modules O2, big ones baseline.
     * ``checks``: what bounds memory accesses: ``"guard"`` pages, or ``"explicit"`` comparisons. Both are exact.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
     * ``features``, ``limits``: what modules may use.
     * ``lazy``: validate a function body only when the function is first called.
     """
 
-    opt: Literal["O0", "O2", "auto"] = "auto"
+    opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
     checks: Literal["guard", "explicit"] = "guard"
     cache: bool | str | os.PathLike[str] = True
     features: Features = Features()
@@ -29,8 +30,8 @@ class Config(Record):
     lazy: bool = False
 
     def __post_init__(self) -> None:
-        if self.opt not in ("O0", "O2", "auto"):
-            raise ValueError(f"opt must be 'O0', 'O2' or 'auto', not {self.opt!r}")
+        if self.opt not in ("baseline", "O0", "O2", "auto"):
+            raise ValueError(f"opt must be 'baseline', 'O0', 'O2' or 'auto', not {self.opt!r}")
         if self.checks not in ("guard", "explicit"):
             raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
 

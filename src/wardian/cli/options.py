@@ -144,15 +144,19 @@ def wasm_help() -> str:
 
 
 def parse_level(values: list[str]) -> str | None:
-    """The level of the ``-O`` values: ``"O0"``, ``"O2"`` or ``None`` for the default; the last one counts."""
+    """The level of the ``-O`` values, as in :class:`Config`, or ``None`` for the default; the last one counts."""
     level: str | None = None
     for value in values:
         key, equals, text = value.partition("=")
-        number = text if equals else key
-        if (equals and key != "opt-level") or number not in ("0", "2"):
-            raise usage(f"-O {value} is not known", "-O0 (compiles quickly), -O2 (runs quickly), or -O opt-level=2")
-        level = f"O{number}"
+        name = text if equals else key
+        if (equals and key != "opt-level") or name not in _LEVELS:
+            known = "-O2 (runs quickly), -O baseline (starts quickly), -O auto (first one, then the other), -O0"
+            raise usage(f"-O {value} is not known", f"{known}, or -O opt-level=2")
+        level = _LEVELS[name]
     return level
+
+
+_LEVELS: Final = MappingProxyType({"0": "O0", "2": "O2", "baseline": "baseline", "auto": "auto"})
 
 
 def parse_checks(text: str | None) -> str | None:

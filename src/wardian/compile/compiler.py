@@ -5,6 +5,7 @@ Invariant: LLVM is loaded on the first miss, never before; asking twice gives th
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -18,6 +19,9 @@ from wardian.vm.abi import function_symbol
 from wardian.vm.builtins import STUBS
 
 if TYPE_CHECKING:
+    from wardian.compile.baseline.driver import BaselineCompiler
+    from wardian.compile.baseline.flavour import Flavour
+    from wardian.compile.baseline.library import Group, Library
     from wardian.compile.llvm import Backend
     from wardian.compile.options import CodeOptions
     from wardian.valid.context import ModuleContext
@@ -39,6 +43,8 @@ class Compiler:
         self._build: bytes | None = None
         self._glue: dict[str, Image] | None = None
         self._glue_changed = False
+        self._libraries: dict[str, Library] = {}
+        self._more_lock = threading.Lock()
 
     @property
     def build(self) -> bytes:
@@ -170,13 +176,82 @@ class Compiler:
             mine = ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints) if large else facts
             for split in (False, True):
                 text = function_text(mine, ctx, index, backend.preamble(), split)
-                image = flatten(backend.object(text, mine.options.opt))
+                image = flatten(backend.object(text, "O2" if mine.options.opt == "O2" else "O0"))
                 assert not image.data, "guest code has no data"
                 if fits(image, function_symbol(index)):
                     break
             code = with_frame(image, function_symbol(index))
             out.append((index, code, image.offset(function_symbol(index))))
         return out
+
+    # -- the baseline tier ---------------------------------------------------------------------------------------------
+
+    def baseline(self, ctx: ModuleContext, options: CodeOptions) -> BaselineCompiler | None:
+        """What compiles functions of a module by copying stencils; ``None`` if there are none for such a module."""
+        from wardian.compile.baseline.driver import BaselineCompiler
+        from wardian.compile.baseline.flavour import flavour
+
+        wanted = None if options.exceptions else flavour(ctx.module, options)
+        if wanted is None:
+            return None
+        library = self._library(wanted)
+        return BaselineCompiler(ctx, library, lambda group: self._more(wanted, library, group))
+
+    def _library(self, wanted: Flavour) -> Library:
+        """The stencils of a flavour, from the cache or made now."""
+        from wardian.compile.baseline.library import Library
+
+        name = self._stencils(wanted)
+        with self._lock:
+            found = self._libraries.get(name)
+        if found is not None:
+            return found
+        if self.cache is not None:
+            payload = self.cache.load(name)
+            found = Library.decode(payload) if payload else None
+        if found is None:
+            found, payload = made_library(wanted)
+            if self.cache is not None:
+                self.cache.store(name, payload)
+        payload = self.cache.load(name + "-more") if self.cache else None
+        more = Library.decode(payload) if payload else None
+        if more is not None:
+            found.groups.update(more.groups)
+            found.more.update(more.groups)
+        with self._lock:
+            return self._libraries.setdefault(name, found)
+
+    def _stencils(self, wanted: Flavour) -> str:
+        return f"stencils-{key(self.build, repr(wanted))}"
+
+    def _more(self, wanted: Flavour, library: Library, group: str) -> Group:
+        """A group of calls that the library lacks; it is remembered."""
+        from wardian.compile.baseline.library import Library
+        from wardian.compile.baseline.stencils import more_calls
+
+        with self._more_lock:
+            if group not in library.groups:
+                payload = more_calls(wanted, [*library.more, group], self.backend())
+                if self.cache is not None:
+                    self.cache.store(self._stencils(wanted) + "-more", payload)
+                made = Library.decode(payload)
+                assert made is not None
+                library.groups[group] = made.groups[group]
+                library.more.add(group)
+            return library.groups[group]
+
+
+@functools.cache
+def made_library(wanted: Flavour) -> tuple[Library, bytes]:
+    """The stencils of a flavour, made by LLVM, and their bytes: a second or two, hence once in a process."""
+    from wardian.compile.baseline.library import Library
+    from wardian.compile.baseline.stencils import library
+    from wardian.compile.llvm import Backend
+
+    payload = library(wanted, Backend())
+    found = Library.decode(payload)
+    assert found is not None
+    return found, payload
 
 
 def with_deep_stack(work: Callable[[], T]) -> T:

@@ -10,7 +10,7 @@ from wardian.compile.emit import CONSTANT, HINT, HOSTDATA, const
 from wardian.compile.exceptions import land_exceptions
 from wardian.compile.function import CTX, FamilyTable, Frame, Lowering
 from wardian.syntax import families as f
-from wardian.syntax.types import HeapType, ref
+from wardian.syntax.types import FuncType, HeapType, ref
 from wardian.vm.layout import FUNCREF
 from wardian.vm.traps import TrapCode
 
@@ -166,10 +166,14 @@ def br_on_null(lo: Lowering, fam: f.BrOnNull, imm: int) -> None:
 
 def call(lo: Lowering, fam: f.Call, imm: int) -> None:
     type_ = lo.facts.func_type(lo.facts.module.func_type_index(imm))
-    target = lo.func_ref(imm)
-    imported = imm < lo.facts.layout.counts[0]
+    call_known(lo, imm, imm < lo.facts.layout.counts[0], type_, tail=fam.tail)
+
+
+def call_known(lo: Lowering, function: int, imported: bool, type: FuncType, *, tail: bool) -> None:
+    """Call a function of the index space."""
+    target = lo.func_ref(function)
     context = lo.b.load(lo.b.offset(target, FUNCREF.at["context"]), "ptr", CONSTANT) if imported else CTX
-    lo.call_ref(target, type_, context, fam.tail)
+    lo.call_ref(target, type, context, tail)
 
 
 def call_indirect(lo: Lowering, fam: f.CallIndirect, imm: tuple[int, int]) -> None:

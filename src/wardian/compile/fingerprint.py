@@ -16,7 +16,7 @@ def build_id() -> bytes:
     """A digest of this engine's sources (by name, size and time), LLVM's wrapper, Python and the CPU."""
     h = blake2b(digest_size=16)
     package = os.path.dirname(os.path.dirname(__file__))
-    for part in ("syntax", "binary", "valid", "vm", "compile", "compile/glue"):
+    for part in ("syntax", "binary", "valid", "vm", "compile", "compile/glue", "compile/baseline"):
         with os.scandir(os.path.join(package, part)) as files:
             for file in sorted((f for f in files if f.name.endswith((".py", ".wasm"))), key=lambda f: f.name):
                 status = file.stat()

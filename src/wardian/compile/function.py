@@ -165,7 +165,6 @@ class Lowering:
         "_propagates",
         "_ret_buffer",
         "_ret_slots",
-        "_traps",
         "b",
         "calls",
         "count",
@@ -179,6 +178,7 @@ class Lowering:
         "proven",
         "safepoints",
         "stack",
+        "traps",
         "tries",
         "type",
     )
@@ -208,7 +208,7 @@ class Lowering:
         self._ret_buffer: Value | None = None
         self._ret_slots = 0
         self._most_args = 0
-        self._traps: dict[int, str] = {}
+        self.traps: dict[int, str] = {}
         self.locals: list[Value] = []
         self.local_types: list[str] = []
         self._begin(locals)
@@ -308,9 +308,9 @@ class Lowering:
         self.b.start(ok)
 
     def _trap_label(self, code: TrapCode) -> str:
-        label = self._traps.get(code)
+        label = self.traps.get(code)
         if label is None:
-            label = self._traps[code] = f"trap{int(code)}"
+            label = self.traps[code] = f"trap{int(code)}"
         return label
 
     def builtins(self) -> Value:
@@ -518,7 +518,7 @@ class Lowering:
         is the constant ``FUNCTION.frame``, to be corrected when it is known.
         """
         b = self.b
-        for code, label in self._traps.items():
+        for code, label in self.traps.items():
             b.start(label)
             trap = b.load(b.offset(self.builtins(), builtins.SLOT["trap"]), "ptr", CONSTANT)
             b.lines.append(f" call void {trap[0]}(ptr %ctx, i32 {int(code)}) noreturn cold\n unreachable")

@@ -59,6 +59,36 @@ class Backend:
             f'!7 = !{{!"{REGISTER[self.arch]}"}}\n'
         )
 
+    def stencil_preamble(self) -> str:
+        """Target lines and attribute group #0 of stencils (:mod:`wardian.compile.baseline`): small, without frames."""
+        return (
+            f'target triple = "{self.triple}"\n'
+            f'attributes #0 = {{ nounwind optsize "no-builtins" "target-cpu"="{self.cpu}" }}\n'
+        )
+
+    def assembly(self, text: str) -> str:
+        """Compile LLVM text, which is optimised already, to assembler text for fixed addresses.
+
+        Raises ``RuntimeError`` if the text is not valid LLVM (our bug).
+        """
+        with self._lock:
+            module = llvm.parse_assembly(text)
+            module.verify()
+            return str(self._fixed().emit_assembly(module))
+
+    def assemble(self, text: str) -> bytes:
+        """An ELF object of LLVM text whose code is ``module asm``."""
+        with self._lock:
+            return bytes(self._fixed().emit_object(llvm.parse_assembly(f'target triple = "{self.triple}"\n{text}')))
+
+    def _fixed(self) -> llvm.TargetMachine:
+        machine = self._machines.get("fixed")
+        if machine is None:
+            machine = self._machines["fixed"] = self._target.create_target_machine(
+                cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small"
+            )
+        return machine
+
     def _machine(self, opt: str) -> llvm.TargetMachine:
         machine = self._machines.get(opt)
         if machine is None:

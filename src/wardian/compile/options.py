@@ -11,7 +11,8 @@ from wardian.record import Record
 class CodeOptions(Record):
     """Everything but the module that changes generated code; part of the cache key, unless a field says otherwise."""
 
-    opt: Literal["O0", "O2"] = "O2"
+    opt: Literal["O0", "O2", "baseline"] = "O2"
+    """``baseline``: stencils, and O0 for a function that needs what no stencil does."""
     checks: Literal["guard", "explicit"] = "explicit"
     exceptions: bool = False
     """Look for a pending exception after each call: needed as soon as some module of the store has tags."""

@@ -1,0 +1,1 @@
+"""The baseline tier: machine code by copying stencils and filling their holes."""

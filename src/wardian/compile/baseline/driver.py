@@ -1,0 +1,36 @@
+"""From a validated module to the baseline code of its functions.
+
+Invariant: a function either becomes a flat image whose entry is its first byte, or raises
+:class:`~wardian.compile.baseline.facts.Unsupported` before anything of it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+from wardian.compile.baseline.facts import BaselineFacts
+from wardian.compile.baseline.function import Baseline
+from wardian.compile.baseline.library import Group, Library
+from wardian.compile.baseline.steps import dead, live
+from wardian.valid.code import Validator
+from wardian.valid.context import ModuleContext
+from wardian.valid.driver import check_locals, validate_body
+
+
+@final
+class BaselineCompiler:
+    """One per module. Not thread-safe."""
+
+    def __init__(self, ctx: ModuleContext, library: Library, more: Callable[[str], Group]) -> None:
+        """``more``: see :class:`BaselineFacts`."""
+        self._ctx = ctx
+        self._facts = BaselineFacts(ctx.module, library, more)
+        self._validator = Validator(ctx)
+
+    def function(self, index: int) -> bytes:
+        """Validate and compile the defined function ``index``. Raises as
+        :func:`wardian.valid.driver.validate_body` does, and :class:`Unsupported`."""
+        lowering = Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead())
+        validate_body(self._ctx, index, lowering, self._validator)
+        return lowering.finish()

@@ -1,0 +1,113 @@
+"""What the baseline compiler asks about a module, looked up once.
+
+Invariant: whatever a module does that no stencil exists for raises :class:`Unsupported`, here or in
+:mod:`wardian.compile.baseline.function`; it never becomes wrong code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, final
+
+from wardian.compile.baseline.library import Group, Library
+from wardian.compile.baseline.shapes import FLOAT, WORD
+from wardian.compile.baseline.unsupported import Unsupported
+from wardian.syntax import families as f
+from wardian.syntax.instructions import ROWS
+from wardian.syntax.module import Module
+from wardian.syntax.types import F32, F64, V128, FuncType, RefType, ValType
+from wardian.vm.layout import InstanceLayout
+
+COMPARISONS: Final = (f.IntCmp, f.IntTest, f.FloatCmp)
+PLAIN: Final = (
+    f.IntUn,
+    f.IntExtend,
+    f.IntBin,
+    f.IntDiv,
+    f.IntTest,
+    f.IntCmp,
+    f.FloatUn,
+    f.FloatBin,
+    f.FloatCmp,
+    f.Wrap,
+    f.ExtendI32,
+    f.TruncFloat,
+    f.ConvertInt,
+    f.Demote,
+    f.Promote,
+    f.Reinterpret,
+)
+"""Families of the instructions that take numbers from the stack and put one there, without immediates."""
+
+_LETTERS: Final = ("w", "f")
+MAX_OFFSET: Final = (1 << 31) - 64
+"""Offsets from here on do not fit the field of a stencil."""
+
+
+def class_of(type: ValType) -> int:
+    """Class of the places values of ``type`` are in."""
+    if type is V128:
+        raise Unsupported("v128")
+    return FLOAT if type is F32 or type is F64 else WORD
+
+
+@final
+class BaselineFacts:
+    """One per module and library."""
+
+    def __init__(self, module: Module, library: Library, more: Callable[[str], Group]) -> None:
+        """``more`` makes groups of calls that the library lacks."""
+        self._more = more
+        self.module = module
+        self.library = library
+        self.layout = InstanceLayout.of(module)
+        self.memories = module.memory_types()
+        self.tables = module.table_types()
+        self.global_types = module.global_types()
+        groups = library.groups
+        none = Group(b"", {})
+        self.do = [groups.get(f"do {row.name}", none) for row in ROWS]
+        self.branch = [(groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS]
+        self.move = (groups["move w"], groups["move f"])
+        self._calls: dict[tuple[str, int], tuple[Group, tuple[int, ...], int | None]] = {}
+        self._globals: dict[tuple[str, int], tuple[Group, int, int]] = {}
+
+    def func_type(self, type_index: int) -> FuncType:
+        comp = self.module.types[type_index].comp
+        assert isinstance(comp, FuncType)
+        return comp
+
+    def call(self, kind: str, type_index: int) -> tuple[Group, tuple[int, ...], int | None]:
+        """``(stencils, classes of the parameters, class of the result)`` for a call of that type."""
+        key = kind, type_index
+        found = self._calls.get(key)
+        if found is None:
+            type_ = self.func_type(type_index)
+            if len(type_.results) > 1:
+                raise Unsupported("several results")
+            classes = tuple([class_of(t) for t in type_.params])
+            result = class_of(type_.results[0]) if type_.results else None
+            letters = "".join([_LETTERS[c] for c in classes])
+            name = call_group(kind, letters, "" if result is None else _LETTERS[result])
+            group = self.library.groups.get(name) or self._more(name)
+            found = self._calls[key] = group, classes, result
+        return found
+
+    def global_(self, how: str, index: int) -> tuple[Group, int, int]:
+        """``(stencils, displacement, class)`` for ``global.get`` or ``global.set`` (``how``)."""
+        key = how, index
+        found = self._globals.get(key)
+        if found is None:
+            type_ = self.global_types[index].value
+            if isinstance(type_, RefType):
+                raise Unsupported("global of references")
+            indirect, at = self.layout.global_cell(index)
+            cls = class_of(type_)
+            name = f"{how} {type_} {'far' if indirect else 'near'}"
+            found = self._globals[key] = self.library.groups[name], at, cls
+        return found
+
+
+def call_group(kind: str, params: str, result: str) -> str:
+    """Name of the group of a call: ``kind`` is near, far or indirect, and a letter each is ``w`` (integer) or ``f``."""
+    return f"call {kind} {params}:{result}"

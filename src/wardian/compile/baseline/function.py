@@ -1,0 +1,434 @@
+"""Compiling one function by copying stencils, in one pass behind the validator.
+
+Invariant: like every lowering this one sees an instruction only after the validator has accepted it. Where control
+meets (labels, loops, ends) every operand is in its own place (:mod:`wardian.compile.baseline.shapes`), so nothing
+has to be reconciled; between such points operands stay where they are: constants, locals, slots.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias, final
+
+from wardian.compile.baseline.assembler import UNSIGNED
+from wardian.compile.baseline.facts import BaselineFacts, class_of
+from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, Group, Stencil
+from wardian.compile.baseline.machine import (
+    FIRST_STACK_ARGUMENT,
+    FLOAT_ARGUMENTS,
+    SAVED_BYTES,
+    STACK_ARGUMENTS,
+    WORD_ARGUMENTS,
+)
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Place
+from wardian.compile.baseline.unsupported import Unsupported
+from wardian.syntax.instructions import Row
+from wardian.syntax.types import NumType, RefType, ValType
+
+MAX_LOCALS: Final = 500
+"""Locals of a function this tier compiles; more are cleared and found better by the other."""
+MAX_DEPTH: Final = 500
+"""Operands of a function this tier compiles: whatever looks through them all takes bounded time."""
+_POOL_ALIGN: Final = 64
+
+_REGISTERS: Final = (len(WORD_ARGUMENTS), len(FLOAT_ARGUMENTS))
+
+_LOCAL_USE: Final = re.compile(rb"[\x20-\x22]([\x00-\x7f])", re.DOTALL)
+_PIN_FROM: Final = 2
+"""Uses from which a local is worth a register."""
+
+_put32: Final = struct.Struct("<i").pack_into
+_put64: Final = struct.Struct("<q").pack_into
+
+_NO_PATCHES: Final[list[tuple[int, int]]] = []
+
+DEAD: Final = 0
+BLOCK: Final = 1
+LOOP: Final = 2
+IF: Final = 3
+FUNCTION: Final = 4
+
+
+@final
+class Frame:
+    """A control frame: ``label`` are the classes a branch to it passes, ``patches`` where its end is to be put."""
+
+    __slots__ = ("else_patches", "height", "kind", "label", "params", "patches", "results", "start")
+
+    def __init__(self, kind: int, height: int, params: tuple[int, ...], results: tuple[int, ...], start: int) -> None:
+        self.kind = kind
+        self.height = height
+        self.params = params
+        self.results = results
+        self.label = params if kind == LOOP else results
+        self.start = start
+        self.patches: list[Patch] = []
+        self.else_patches: list[Patch] = []
+
+
+Patch: TypeAlias = "tuple[int, int]"
+"""``(field, added)``: a field that is to hold its distance from a place, ``added`` to it."""
+
+Step: TypeAlias = "Callable[[Baseline, int, Row, Any], None]"
+
+
+@final
+class Baseline:
+    """Compiles one function. Give instructions through :meth:`step`; then :meth:`finish` is its machine code."""
+
+    __slots__ = (
+        "_constants",
+        "_dead",
+        "_deepest",
+        "_floats",
+        "_frame_at",
+        "_live",
+        "_own",
+        "_pops",
+        "_slots",
+        "_traps",
+        "branch",
+        "do",
+        "facts",
+        "frames",
+        "home",
+        "ops",
+        "out",
+        "pending",
+        "skip",
+        "source",
+    )
+
+    def __init__(
+        self,
+        facts: BaselineFacts,
+        index: int,
+        runs: list[tuple[int, ValType]],
+        live: tuple[Step, ...],
+        dead: Mapping[int, Step],
+    ) -> None:
+        """``index`` in the defined functions; ``runs`` are its local declarations.
+
+        ``live`` are the steps by row index, ``dead`` those that keep the nesting in code that is never reached.
+        Raises :class:`Unsupported`.
+        """
+        self._live = live
+        self._dead = dead
+        self._deepest = 0
+        self.facts = facts
+        self.do = facts.do
+        self.branch = facts.branch
+        module = facts.module
+        self.source = module.source
+        self.out = bytearray()
+        self.ops: list[Place] = []
+        self.frames: list[Frame] = []
+        self.skip = 0
+        self.pending: tuple[Row, Place, Place] | None = None
+        self._traps: dict[int, list[tuple[int, int]]] = {}
+        self._constants: list[tuple[int, int, int]] = []
+        type_ = facts.func_type(module.funcs[index])
+        if len(type_.results) > 1:
+            raise Unsupported("several results")
+        results = tuple([class_of(t) for t in type_.results])
+        params = [class_of(t) for t in type_.params]
+        classes = list(params)
+        for count, t in runs:
+            if count > MAX_LOCALS:
+                raise Unsupported("many locals")
+            classes += [class_of(t)] * count
+        if len(classes) > MAX_LOCALS:
+            raise Unsupported("many locals")
+        self.home = self._homes(classes, *module.bodies[index])
+        self._slots = sum(p[0] == SLOT for p in self.home)
+        self._floats: list[tuple[Place, Place]] = []
+        for place in self.home:
+            if place[2] == FLOAT and place[0] != SLOT:
+                self._slots += 1
+                self._floats.append((place, (SLOT, -SAVED_BYTES - 8 * self._slots, FLOAT)))
+        self._own: tuple[list[Place], list[Place]] = ([], [])
+        self._frame_at = 0
+        self._enter(params)
+        self.frames.append(Frame(FUNCTION, 0, (), results, 0))
+
+    def _homes(self, classes: list[int], start: int, end: int) -> list[Place]:
+        """A place for each local: a register for those the body names most often, as far as these reach."""
+        uses = Counter(found[0] for found in _LOCAL_USE.findall(self.source, start, end))
+        pinned: dict[int, Place] = {}
+        free = [list(range(OPERANDS, OPERANDS + count)) for count in PINNED]
+        for local, count in uses.most_common():
+            if count < _PIN_FROM or not (free[WORD] or free[FLOAT]):
+                break
+            if local < len(classes) and free[classes[local]]:
+                pinned[local] = (free[classes[local]].pop(0), 0, classes[local])
+        homes: list[Place] = []
+        slot = 0
+        for local, cls in enumerate(classes):
+            place = pinned.get(local)
+            if place is None:
+                slot += 1
+                place = (SLOT, -SAVED_BYTES - 8 * slot, cls)
+            homes.append(place)
+        return homes
+
+    def _enter(self, params: list[int]) -> None:
+        group = self.facts.library.group
+        self.emit(group("prologue").get(0))
+        self._frame_at = group("prologue").get(0)[1][0][0]
+        if self.facts.memories:
+            self.emit(group("base").get(0), i=self.facts.layout.memory_bases)
+        arrived = [0, 0]
+        stacked = 0
+        for local, cls in enumerate(params):
+            code, value, _ = self.home[local]
+            if arrived[cls] < _REGISTERS[cls]:
+                self.emit(group("argument " + "wf"[cls]).get(arrived[cls] | code << 4), a=value)
+                arrived[cls] += 1
+                continue
+            at = FIRST_STACK_ARGUMENT + 8 * stacked
+            self.emit(group("stack argument " + "wf"[cls]).get(code), a=value, i=at)
+            stacked += 1
+        if stacked > STACK_ARGUMENTS:
+            raise Unsupported("many parameters")
+        self._pops = stacked // 2 << 4
+        declared = self.home[len(params) :]
+        if any(place[0] == SLOT for place in declared):
+            self.emit(group("clear").get(0))
+        for code, value, cls in declared:
+            self.emit(group("clear float" if cls == FLOAT and code != SLOT else "clear word").get(code), a=value)
+
+    # -- the stream ----------------------------------------------------------------------------------------------------
+
+    def step(self, offset: int, row: Row, imm: object, reachable: bool) -> None:
+        """Compile one instruction the validator has just taken; ``reachable`` is its verdict from before."""
+        if self.skip:
+            self.skip -= 1
+        elif reachable:
+            self._live[row.index](self, offset, row, imm)
+        else:
+            handler = self._dead.get(row.index)
+            if handler is not None:
+                handler(self, offset, row, imm)
+
+    # -- places --------------------------------------------------------------------------------------------------------
+
+    def own(self, depth: int, cls: int) -> Place:
+        """The place of the operand at ``depth``."""
+        places = self._own[cls]
+        if depth >= MAX_DEPTH:
+            raise Unsupported("many operands")
+        while len(places) <= depth:
+            at = len(places)
+            places.append((at, 0, cls) if at < OPERANDS else self.slot(at, cls))
+        return places[depth]
+
+    def slot(self, depth: int, cls: int) -> Place:
+        """The slot of the operand at ``depth``."""
+        if depth >= self._deepest:
+            self._deepest = depth + 1
+        return (SLOT, -SAVED_BYTES - 8 * (self._slots + depth + 1), cls)
+
+    def move(self, source: Place, target: Place) -> None:
+        st = self.facts.move[target[2]].get(source[0] | target[0] << 4)
+        self.emit(st, a=source[1], d=target[1])
+
+    def settle(self, depth: int) -> Place:
+        """Bring the operand at ``depth`` into its own place."""
+        place = self.ops[depth]
+        own = self.own(depth, place[2])
+        if place != own:
+            self.move(place, own)
+            self.ops[depth] = own
+        return own
+
+    def settle_all(self, count: int) -> None:
+        """Bring the lowest ``count`` operands into their own places."""
+        ops = self.ops
+        if count > MAX_DEPTH:
+            raise Unsupported("many operands")
+        for depth in range(count):
+            if ops[depth][0] >= OPERANDS:
+                self.settle(depth)
+
+    def settled(self, place: Place, depth: int) -> Place:
+        """``place``, popped from ``depth``, or if that is a constant the operand's own place, with it in."""
+        if place[0] != CONSTANT:
+            return place
+        own = self.own(depth, place[2])
+        self.move(place, own)
+        return own
+
+    def save(self, count: int) -> None:
+        """Bring those of the lowest ``count`` operands that are in operand registers into their slots."""
+        ops = self.ops
+        for depth in range(count):
+            place = ops[depth]
+            if place[0] < OPERANDS:
+                slot = self.slot(depth, place[2])
+                self.move(place, slot)
+                ops[depth] = slot
+
+    def save_floats(self) -> None:
+        """A call follows, which pinned floats do not survive."""
+        for home, slot in self._floats:
+            self.move(home, slot)
+
+    def restore_floats(self) -> None:
+        for home, slot in self._floats:
+            self.move(slot, home)
+
+    def arguments(self, count: int) -> int:
+        """Bring the top ``count`` operands into their slots and pop them; displacement of the first."""
+        ops = self.ops
+        base = len(ops) - count
+        for depth in range(base, len(ops)):
+            place = ops[depth]
+            slot = self.slot(depth, place[2])
+            if place != slot:
+                self.move(place, slot)
+        del ops[base:]
+        self.save(base)
+        return self.slot(base, WORD)[1]
+
+    def target(self, following: int, cls: int) -> tuple[Place, bool]:
+        """Where a result goes, and whether it stays on the stack: into a local at once if the instruction at
+        ``following`` puts it there, which is then skipped."""
+        source = self.source
+        own = self.own(len(self.ops), cls)
+        opcode = source[following]
+        if opcode == 0x21 or opcode == 0x22:
+            local = source[following + 1]
+            if local < 0x80 and local < len(self.home):
+                home = self.home[local]
+                if home[2] == cls and home not in self.ops:
+                    self.skip = 1
+                    return home, opcode == 0x22
+        return own, True
+
+    def unhand(self, home: Place) -> None:
+        """A local is about to change: operands that are its present value get it into their own places."""
+        ops = self.ops
+        if len(ops) > MAX_DEPTH:
+            raise Unsupported("many operands")
+        if home not in ops:
+            return
+        for depth, place in enumerate(ops):
+            if place == home:
+                self.settle(depth)
+
+    # -- code ----------------------------------------------------------------------------------------------------------
+
+    def emit(
+        self, stencil: Stencil, a: int = 0, b: int = 0, c: int = 0, d: int = 0, i: int = 0, j: int = 0
+    ) -> list[Patch]:
+        """Copy a stencil and fill its holes; the jumps it has to a label or a table are returned."""
+        code, numbers, wide, jumps = stencil
+        out = self.out
+        base = len(out)
+        out += code
+        if numbers:
+            values = (a, b, c, d, i, j)
+            for at, hole, added in numbers:
+                _put32(out, base + at, values[hole] + added)
+        if wide:
+            values = (a, b, c, d, i, j)
+            for at, hole, added in wide:
+                value = values[hole & 7] + added
+                _put64(out, base + at, value & 0xFFFF_FFFF if hole & UNSIGNED else value)
+        return self._jumps(jumps, base) if jumps else _NO_PATCHES
+
+    def _jumps(self, jumps: tuple[tuple[int, int, int], ...], base: int) -> list[Patch]:
+        labels: list[Patch] = []
+        for at, symbol, added in jumps:
+            field = base + at
+            if symbol == NEXT:
+                _put32(self.out, field, len(self.out) + added - field)
+            elif symbol in (TARGET, TABLE):
+                labels.append((field, added))
+            elif symbol >= POOL:
+                self._constants.append((field, added, symbol - POOL))
+            else:
+                self._traps.setdefault(symbol - TRAPS, []).append((field, added))
+        return labels
+
+    def bind(self, patches: list[Patch], target: int) -> None:
+        """Let jumps go to ``target``."""
+        for field, added in patches:
+            _put32(self.out, field, target + added - field)
+
+    def reach(self, patches: list[Patch], frame: Frame) -> None:
+        """Let jumps go to a frame's label."""
+        if frame.kind == LOOP:
+            self.bind(patches, frame.start)
+        else:
+            frame.patches += patches
+
+    def jump(self, frame: Frame) -> None:
+        self.reach(self.emit(self.facts.library.group("jump").get(0)), frame)
+
+    def leave(self, frame: Frame) -> None:
+        """Branch to a frame's label for good, with the operands it takes."""
+        self.settle_all(min(frame.height, len(self.ops)))
+        self.pass_on(frame)
+        self.jump(frame)
+
+    def pass_on(self, frame: Frame) -> None:
+        """Bring the topmost operands to where a frame's label expects them; the stack stays as it is."""
+        count = len(frame.label)
+        base = len(self.ops) - count
+        for i in range(count):
+            place = self.ops[base + i]
+            own = self.own(frame.height + i, place[2])
+            if place != own:
+                self.move(place, own)
+
+    def block_classes(self, imm: object) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        if imm is None:
+            return (), ()
+        if isinstance(imm, int):
+            type_ = self.facts.func_type(imm)
+            return tuple([class_of(t) for t in type_.params]), tuple([class_of(t) for t in type_.results])
+        assert isinstance(imm, NumType | RefType)
+        return (), (class_of(imm),)
+
+    def places(self, height: int, classes: tuple[int, ...]) -> None:
+        """The stack is, from ``height`` on, operands of ``classes`` in their own places."""
+        del self.ops[height:]
+        for i, cls in enumerate(classes):
+            self.ops.append(self.own(height + i, cls))
+
+    def return_(self) -> None:
+        """Return the topmost operand, or nothing."""
+        results = self.frames[0].results
+        if not results:
+            self.emit(self.facts.library.group("return ").get(self._pops))
+            return
+        place = self.ops[-1]
+        self.emit(self.facts.library.group("return " + "wf"[results[0]]).get(place[0] | self._pops), a=place[1])
+
+    def group(self, name: str) -> Group:
+        return self.facts.library.group(name)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> bytes:
+        """The function's machine code, whose entry is its first byte."""
+        out = self.out
+        for code, fields in self._traps.items():
+            target = len(out)
+            self.emit(self.group("trap").get(code))
+            for field, added in fields:
+                _put32(out, field, target + added - field)
+        at: dict[int, int] = {}
+        for field, added, number in self._constants:
+            if number not in at:
+                out += b"\xcc" * (-len(out) % _POOL_ALIGN)
+                at[number] = len(out)
+                out += self.facts.library.constants[number]
+            _put32(out, field, at[number] + added - field)
+        size = 8 * (self._slots + self._deepest)
+        _put32(out, self._frame_at, -((size + 15) & -16))
+        return bytes(out)

@@ -1,0 +1,78 @@
+"""Immediates that are not known when a stencil is made: symbols that print as LLVM constants.
+
+Invariant: a hole's number is only a stand-in that steers the lowering (an offset that guard pages cover); the machine
+code refers to the symbol, and whoever copies the stencil puts the real number there.
+"""
+
+from __future__ import annotations
+
+from typing import Final, final
+
+RANGES: Final = {
+    "s": "!{i64 -2147483648, i64 2147483648}",
+    "u": "!{i64 0, i64 4294967296}",
+    "q": "!{i64 -1, i64 -1}",
+}
+"""Last letter of a symbol -> the numbers it can stand for, for LLVM to choose encodings by."""
+
+NAMES: Final = ("A", "B", "C", "D", "I", "J")
+"""What a hole may name: the value of each operand's place, of the result's place, and two immediates."""
+
+
+@final
+class Hole(int):
+    """The symbol ``@NAME_RANGE`` plus a constant, usable wherever the lowering takes an integer it only prints."""
+
+    symbol: str
+    added: int
+
+    def __new__(cls, symbol: str, added: int = 0) -> Hole:
+        self = super().__new__(cls, 1 + added)
+        self.symbol = symbol
+        self.added = added
+        return self
+
+    def __add__(self, other: int) -> Hole:
+        return Hole(self.symbol, self.added + other)
+
+    def __rmul__(self, other: int) -> Hole:
+        """What a table of words is indexed with: the number put there is the displacement already."""
+        return self
+
+    def __str__(self) -> str:
+        return f"ptrtoint (ptr {pointer(self.symbol, self.added)} to i64)"
+
+    __repr__ = __str__
+
+
+def pointer(symbol: str, added: int = 0) -> str:
+    return f"@{symbol}" if not added else f"getelementptr (i8, ptr @{symbol}, i64 {added})"
+
+
+def narrow(symbol: str) -> str:
+    """The hole as an ``i32``."""
+    return f"ptrtoint (ptr @{symbol} to i32)"
+
+
+def wide(symbol: str) -> str:
+    """The hole as an ``i64``."""
+    return f"ptrtoint (ptr @{symbol} to i64)"
+
+
+@final
+class Anywhere:
+    """Stands for an offset of a module's layout: whatever is added to it, the sum is the hole."""
+
+    def __init__(self, symbol: str) -> None:
+        self.symbol = symbol
+
+    def __add__(self, other: int) -> Hole:
+        return Hole(self.symbol)
+
+
+def declarations(text: str) -> str:
+    """What declares every hole that ``text`` uses."""
+    used = [f"{name}_{kind}" for name in NAMES for kind in RANGES if f"@{name}_{kind}" in text]
+    lines = [f"@{symbol} = external dso_local global i8, !absolute_symbol !{90 + i}" for i, symbol in enumerate(used)]
+    lines += [f"!{90 + i} = {RANGES[symbol[-1]]}" for i, symbol in enumerate(used)]
+    return "\n".join(lines)

@@ -1,0 +1,139 @@
+"""The stencils of one flavour of memory, as inert bytes and looked up by name and shape.
+
+Invariant: a stencil is decoded when it is first asked for; asking for one that does not exist is our bug and raises
+``KeyError``. Whether the bytes may be trusted is :mod:`wardian.compile.cache`'s business.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Final, TypeAlias, final
+
+from wardian.compile.baseline.assembler import Part
+from wardian.vm.traps import TrapCode
+
+NEXT: Final = 0
+TARGET: Final = 1
+TABLE: Final = 2
+TRAPS: Final = 16
+POOL: Final = 256
+"""What a jump's field refers to: what follows the stencil, a label, the table of a ``br_table``, from :data:`TRAPS` on
+the function's trap of that code, from :data:`POOL` on a constant of the library."""
+
+_SYMBOLS: Final = {
+    "next": NEXT,
+    "target": TARGET,
+    "table": TABLE,
+    **{f"trap_{code.name}": TRAPS + code for code in TrapCode},
+}
+
+Stencil: TypeAlias = (
+    "tuple[bytes, tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]]"
+)
+"""``(code, numbers, wide, jumps)`` as in :class:`Part`, but a jump's symbol is a number."""
+
+_GROUP: Final = struct.Struct("<HI")
+_ENTRY: Final = struct.Struct("<II")
+_PART: Final = struct.Struct("<HBBB")
+_HOLE: Final = struct.Struct("<HHi")
+_CONSTANT: Final = struct.Struct("<I")
+
+
+@final
+class Group:
+    """Stencils of one instruction (or helper) by packed shape."""
+
+    __slots__ = ("_at", "_data", "ready")
+
+    def __init__(self, data: bytes, at: dict[int, int]) -> None:
+        self._data = data
+        self._at = at
+        self.ready: dict[int, Stencil] = {}
+
+    def get(self, key: int) -> Stencil:
+        found = self.ready.get(key)
+        if found is None:
+            found = self.ready[key] = self._decode(self._at[key])
+        return found
+
+    def _decode(self, at: int) -> Stencil:
+        data = self._data
+        size, *counts = _PART.unpack_from(data, at)
+        at += _PART.size
+        code = data[at : at + size]
+        at += size
+        fields = []
+        for count in counts:
+            end = at + count * _HOLE.size
+            fields.append(tuple(_HOLE.iter_unpack(data[at:end])))
+            at = end
+        return code, fields[0], fields[1], fields[2]
+
+
+@final
+class Library:
+    """All stencils of one flavour."""
+
+    def __init__(self, groups: dict[str, Group], constants: list[bytes]) -> None:
+        self.groups = groups
+        self.constants = constants
+        self.more: set[str] = set()
+        """Groups that were added later."""
+
+    def group(self, name: str) -> Group:
+        return self.groups[name]
+
+    @classmethod
+    def decode(cls, data: bytes) -> Library | None:
+        """Inverse of :func:`encode`; ``None`` for bytes of another format."""
+        if data[:4] != b"WST1":
+            return None
+        try:
+            groups_count, constants_count = _ENTRY.unpack_from(data, 4)
+            at = 4 + _ENTRY.size
+            constants = []
+            for _ in range(constants_count):
+                (size,) = _CONSTANT.unpack_from(data, at)
+                at += _CONSTANT.size
+                constants.append(data[at : at + size])
+                at += size
+            groups = {}
+            for _ in range(groups_count):
+                name_size, entries = _GROUP.unpack_from(data, at)
+                at += _GROUP.size
+                name = data[at : at + name_size].decode()
+                at += name_size
+                end = at + entries * _ENTRY.size
+                groups[name] = Group(data, dict(_ENTRY.iter_unpack(data[at:end])))
+                at = end
+        except (struct.error, UnicodeDecodeError):
+            return None
+        return cls(groups, constants)
+
+
+def encode(groups: Mapping[str, Iterable[tuple[int, Part]]], constants: Mapping[str, bytes]) -> bytes:
+    """A library's bytes, for :meth:`Library.decode`."""
+    numbers = {name: POOL + i for i, name in enumerate(constants)}
+    placed = {name: dict(parts) for name, parts in groups.items()}
+    bodies: list[bytes] = []
+    head = bytearray(b"WST1" + _ENTRY.pack(len(placed), len(constants)))
+    for value in constants.values():
+        head += _CONSTANT.pack(len(value)) + value
+    size = len(head) + sum(_GROUP.size + len(n.encode()) + _ENTRY.size * len(p) for n, p in placed.items())
+    for name, parts in placed.items():
+        raw = name.encode()
+        head += _GROUP.pack(len(raw), len(parts)) + raw
+        for key, part in parts.items():
+            head += _ENTRY.pack(key, size)
+            body = _encoded(part, numbers)
+            bodies.append(body)
+            size += len(body)
+    return bytes(head) + b"".join(bodies)
+
+
+def _encoded(part: Part, constants: Mapping[str, int]) -> bytes:
+    jumps = [(at, _SYMBOLS.get(symbol, constants.get(symbol)), added) for at, symbol, added in part.jumps]
+    fields = [*part.numbers, *part.wide, *jumps]
+    counts = len(part.numbers), len(part.wide), len(jumps)
+    return _PART.pack(len(part.code), *counts) + part.code + b"".join(_HOLE.pack(*field) for field in fields)

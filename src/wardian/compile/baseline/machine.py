@@ -1,0 +1,210 @@
+"""What the baseline tier must know of a machine that LLVM does not tell: registers, frames, jumps in assembler.
+
++----------------------------------------------------------------------------------------------------------------------+
+| DANGER. The assembler here runs as it stands. It holds frames together; everything else is LLVM's.                   |
++----------------------------------------------------------------------------------------------------------------------+
+
+One row per architecture. Stencils use LLVM's ``ghccc``: everything travels in registers and nothing is saved. Its
+parameters are, in order: context, frame, three pinned integer locals, four integer operands, the base of memory 0, and
+six vector registers, of which the last two are pinned float locals. Context, memory base and pinned integers are
+registers the C convention preserves, so calls need not save them, and the frame register is the machine's frame
+pointer, so backtraces find baseline frames like all others.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, final
+
+from wardian.compile.baseline.shapes import CONSTANT, SLOT
+from wardian.record import Record
+from wardian.vm.layout import HEADER, STORE
+
+PARAMETERS: Final = (
+    ("%ctx", "ptr"),
+    ("%fp", "ptr"),
+    ("%p0", "i64"),
+    ("%p1", "i64"),
+    ("%p2", "i64"),
+    ("%t0", "i64"),
+    ("%t1", "i64"),
+    ("%t2", "i64"),
+    ("%t3", "i64"),
+    ("%mem", "ptr"),
+    ("%f0", "<4 x float>"),
+    ("%f1", "<4 x float>"),
+    ("%f2", "<4 x float>"),
+    ("%f3", "<4 x float>"),
+    ("%f4", "<4 x float>"),
+    ("%f5", "<4 x float>"),
+)
+"""Of every stencil, in an order that puts each into the right register."""
+
+
+@final
+class Registers(Record):
+    """Names of one machine's registers as its assembler spells them.
+
+    ``words`` are, in the order of operand codes (four operands, three pinned locals), all spellings of each integer
+    register, widest first, and ``vectors`` those of each vector register (four operands, two pinned).
+    """
+
+    words: tuple[tuple[str, ...], ...]
+    vectors: tuple[tuple[str, ...], ...]
+    pattern: re.Pattern[str]
+
+
+def _registers(words: list[tuple[str, ...]], vectors: list[tuple[str, ...]], sigil: str) -> Registers:
+    def any_of(families: list[tuple[str, ...]]) -> re.Pattern[str]:
+        names = sorted((name for family in families for name in family), key=len, reverse=True)
+        return re.compile(sigil + "(" + "|".join(names) + r")\b")
+
+    return Registers(tuple(words), tuple(vectors), any_of(words + vectors))
+
+
+def _x86_word(name: str) -> tuple[str, ...]:
+    if name[1:].isdigit():
+        return name, name + "d", name + "w", name + "b"
+    low = name[1:]
+    return name, "e" + low, low, (low[0] if low[1] == "x" else low) + "l"
+
+
+SPARE_WORDS: Final = tuple(_x86_word(name) for name in ("r10", "r11", "rdx"))
+SPARE_VECTORS: Final = tuple((f"xmm{i}", f"ymm{i}", f"zmm{i}") for i in (12, 13, 14))
+"""What is fetched from slots goes here; no stencil that has operands in slots uses them itself."""
+
+_X86_64: Final = _registers(
+    [_x86_word(name) for name in ("rsi", "rdi", "r8", "r9", "r12", "rbx", "r14")],
+    [(f"xmm{i}", f"ymm{i}", f"zmm{i}") for i in range(1, 7)],
+    "%",
+)
+
+_SAVED: Final = ("%r15", "%r14", "%r13", "%r12", "%rbx")
+SAVED_BYTES: Final = 8 * len(_SAVED)
+"""What the prologue saves below the frame pointer; slots lie below that."""
+
+WORD_ARGUMENTS: Final = ("%rsi", "%rdx", "%rcx", "%r8", "%r9")
+"""Where the integer parameters of a function arrive, after the context in ``%rdi``."""
+FLOAT_ARGUMENTS: Final = tuple(f"%xmm{i}" for i in range(8))
+
+X86_64: Final = _X86_64
+
+
+def prologue() -> str:
+    """Save what must be saved, look for room on the stack, take the frame. ``I_s``: minus the bytes of the slots."""
+    pushes = "\n".join(f" pushq {name}" for name in _SAVED)
+    # SAFETY: nothing below the stack pointer is touched before it is known that all slots lie above the stack limit;
+    # the sum cannot wrap, for a frame has at most MAX_LOCALS + MAX_DEPTH slots.
+    return f""" pushq %rbp
+ movq %rsp, %rbp
+{pushes}
+ movq %rdi, %r13
+ movq {HEADER.at["store"]}(%r13), %rax
+ leaq I_s(%rsp), %r10
+ cmpq {STORE.at["stack_limit"]}(%rax), %r10
+ jb trap_STACK_EXHAUSTED
+ movq %r10, %rsp
+"""
+
+
+STACK_ARGUMENTS: Final = 15
+"""Parameters a function of this tier can have on the stack, above its return address."""
+FIRST_STACK_ARGUMENT: Final = 16
+"""Displacement of the first one from the frame pointer."""
+
+
+def popped(stack_arguments: int) -> int:
+    """Bytes that ``tailcc`` has the callee take off the stack: with the return address a multiple of 16."""
+    return ((8 * stack_arguments + 8 + 15) & -16) - 8
+
+
+def epilogue(stack_arguments: int) -> str:
+    pops = "\n".join(f" popq {name}" for name in reversed(_SAVED))
+    # SAFETY: the frame pointer is where the prologue left it, for no stencil may change it, so what is popped is what
+    # was pushed, and the callee takes its stack parameters with it as tailcc says.
+    return f""" leaq -{SAVED_BYTES}(%rbp), %rsp
+{pops}
+ popq %rbp
+ retq ${popped(stack_arguments)}
+"""
+
+
+def stack_argument(cls: int, code: int) -> str:
+    """A parameter on the stack (``@I_s``) into its local's place (``@A_s``)."""
+    if code == SLOT:
+        return " movq I_s(%rbp), %rax\n movq %rax, A_s(%rbp)\n"
+    return f" movq I_s(%rbp), {_name(cls, code)}\n"
+
+
+def load_base() -> str:
+    """Base of memory 0; ``@I_s``: where the context has it."""
+    return " movq I_s(%r13), %r15\n"
+
+
+def _name(cls: int, code: int) -> str:
+    return "%" + (X86_64.words if cls == 0 else X86_64.vectors)[code][0]
+
+
+def argument(cls: int, register: str, code: int) -> str:
+    """An argument into its local's place (``@A_s``)."""
+    if cls == 0:
+        target = "A_s(%rbp)" if code == SLOT else _name(cls, code)
+        return f" movq {register}, {target}\n"
+    if code == SLOT:
+        return f" movq {register}, A_s(%rbp)\n"
+    return f" movaps {register}, {_name(cls, code)}\n"
+
+
+def result(cls: int | None, code: int) -> str:
+    """A result (``@A_s``) where the caller looks for it."""
+    if cls is None:
+        return ""
+    if cls == 0:
+        source = "A_s(%rbp)" if code == SLOT else "$A_s" if code == CONSTANT else _name(cls, code)
+        return f" movq {source}, %rax\n"
+    if code == SLOT:
+        return " movq A_s(%rbp), %xmm0\n"
+    return f" movaps {_name(cls, code)}, %xmm0\n"
+
+
+def clear() -> str:
+    """Zero for :func:`clear_slot`."""
+    return " xorl %eax, %eax\n"
+
+
+def clear_slot() -> str:
+    return " movq %rax, A_s(%rbp)\n"
+
+
+def clear_word(code: int) -> str:
+    name = "%" + X86_64.words[code][1]
+    return f" xorl {name}, {name}\n"
+
+
+def clear_float(code: int) -> str:
+    return f" xorps {_name(1, code)}, {_name(1, code)}\n"
+
+
+_MOVE: Final = {"i32": "movq", "i64": "movq", "f32": "movss", "f64": "movsd"}
+
+
+def fetch(type: str, hole: str, register: str) -> str:
+    """A slot's value into a register. Integers always fill their slots."""
+    return f" {_MOVE[type]} {hole}_s(%rbp), %{register}\n"
+
+
+def store(type: str, register: str) -> str:
+    """A register into the result's slot."""
+    return f" {_MOVE[type]} %{register}, D_s(%rbp)\n"
+
+
+def move(cls: int, source: int, target: int) -> str:
+    """From place to place (``@A_s``, ``@D_s``); a constant is extended with its sign."""
+    to = "D_s(%rbp)" if target == SLOT else _name(cls, target)
+    if source == CONSTANT:
+        return f" movq $A_s, {to}\n"
+    of = "A_s(%rbp)" if source == SLOT else _name(cls, source)
+    if source == SLOT and target == SLOT:
+        return f" movq {of}, %rax\n movq %rax, {to}\n"
+    whole = cls == 1 and source != SLOT and target != SLOT
+    return f" {'movaps' if whole else 'movq'} {of}, {to}\n"

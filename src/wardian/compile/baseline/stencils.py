@@ -1,0 +1,474 @@
+"""Makes the library of stencils: which templates there are, and in which registers.
+
+Invariant: every instruction a template exists for is taken from the instruction table and lowered by its family's
+lowering. Nothing here says what an instruction computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, final
+
+from wardian.compile.baseline import machine
+from wardian.compile.baseline.assembler import Body, Part, Source, bodies, renamed
+from wardian.compile.baseline.facts import COMPARISONS, PLAIN, call_group
+from wardian.compile.baseline.flavour import Flavour
+from wardian.compile.baseline.holes import Hole, declarations, narrow, wide
+from wardian.compile.baseline.library import encode
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Shape, pack, variants
+from wardian.compile.baseline.templates import CLASS, Facts, Template, push_slots, register_of
+from wardian.compile.emit import METADATA
+from wardian.compile.lowering import handlers
+from wardian.record import Record
+from wardian.syntax import families as f
+from wardian.syntax.instructions import ROWS, Row
+from wardian.syntax.types import (
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    FuncType,
+    NumType,
+    TableType,
+    TypeLimits,
+    ValType,
+)
+from wardian.vm import builtins
+from wardian.vm.traps import TrapCode
+
+if TYPE_CHECKING:
+    from wardian.compile.llvm import Backend
+
+CALL_WORDS: Final = 8
+"""Calls with that many integer parameters, or any :data:`CALL_MIXED` parameters, are made ready."""
+CALL_MIXED: Final = 3
+RESULTS: Final[Mapping[str, tuple[NumType, ...]]] = MappingProxyType({"": (), "w": (I64,), "f": (F64,)})
+"""What a call returns -> how stencils take it: both floats are the low part of the same register."""
+_CALL_TYPES: Final = MappingProxyType({"w": I64, "f": F64})
+GLOBALS: Final = MappingProxyType({"i32": I32, "i64": I64, "f32": F32, "f64": F64})
+
+
+@final
+class Want(Record):
+    """A stencil to be: ``template`` with registers renamed, as ``key`` of ``group``; ``before`` it operands are fetched
+    from slots, ``after`` it the result is put into one."""
+
+    group: str
+    key: int
+    template: str
+    names: Mapping[str, str] = MappingProxyType({})
+    before: str = ""
+    after: str = ""
+
+
+def plain_rows() -> Iterator[Row]:
+    """Rows whose operands and result are numbers of types that say all."""
+    return (row for row in ROWS if isinstance(row.family, PLAIN))
+
+
+def _types(row: Row) -> tuple[tuple[NumType, ...], NumType]:
+    assert row.params is not None and row.results
+    params = tuple(t for t in row.params if isinstance(t, NumType))
+    result = row.results[0]
+    assert isinstance(result, NumType) and len(params) == len(row.params)
+    return params, result
+
+
+@final
+class Maker:
+    """Collects templates and wants of one flavour, then has LLVM make them."""
+
+    def __init__(self, flavour: Flavour) -> None:
+        table = TableType(FUNCREF, TypeLimits(0, None, False))
+        self.facts = Facts(flavour.options, flavour.memory(), table)
+        self._is64 = flavour.is64
+        self._texts: dict[str, str] = {}
+        self._names: dict[object, str] = {}
+        self._wants: list[Want] = []
+        self._raw: list[tuple[str, int, str]] = []
+
+    def template(self, key: object, build: Callable[[Template], bool | None]) -> str:
+        """Name of the template of ``key``, built once. ``build`` tells whether it has ended the function itself."""
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = f"t{len(self._names)}"
+            template = Template(self.facts, handlers())
+            self._texts[name] = template.text(name, ends=bool(build(template)))
+        return name
+
+    def shaped(
+        self,
+        group: str,
+        params: tuple[NumType, ...],
+        constants: tuple[bool, ...],
+        result: NumType | None,
+        build: Callable[[Template], bool | None],
+    ) -> None:
+        """A group with a stencil for every shape; ``build`` is called with the operands on the stack."""
+        for shape in dict.fromkeys(variants(tuple(CLASS[t] for t in params), constants, result and CLASS[result])):
+            plan = place(shape, params, result)
+
+            def one(t: Template, plan: Plan = plan) -> bool | None:
+                for position, of_type in enumerate(params):
+                    t.operand(position, plan.registers[position], of_type)
+                ends = build(t)
+                if result is not None:
+                    t.result(plan.registers[-1])
+                return ends
+
+            template = self.template((group, plan.registers), one)
+            self._wants.append(Want(group, pack(shape), template, plan.names, plan.before, plan.after))
+
+    def single(self, group: str, key: int, build: Callable[[Template], bool | None]) -> None:
+        """A stencil as the template is."""
+        self._wants.append(Want(group, key, self.template((group, key), build)))
+
+    def raw(self, group: str, key: int, assembly: str) -> None:
+        """A stencil written in assembler."""
+        self._raw.append((group, key, assembly))
+
+    # -- the library ---------------------------------------------------------------------------------------------------
+
+    def make(self, backend: Backend) -> bytes:
+        """The encoded library."""
+        found, constants = self._compiled(backend)
+        source = Source(constants)
+        numbered: list[tuple[str, int, int]] = []
+        for want in self._wants:
+            text = renamed(found[want.template], want.names, machine.X86_64, source.next, want.before, want.after)
+            numbered.append((want.group, want.key, source.add(text)))
+        for group, key, assembly in self._raw:
+            numbered.append((group, key, source.add(assembly)))
+        parts, pool = source.parts(backend.assemble(source.text()))
+        groups: dict[str, list[tuple[int, Part]]] = {}
+        for group, key, number in numbered:
+            groups.setdefault(group, []).append((key, parts[number]))
+        return encode(groups, pool)
+
+    def _compiled(self, backend: Backend) -> tuple[dict[str, Body], dict[str, str]]:
+        text = "\n".join(self._texts.values())
+        symbols = ["next", "target", *(f"trap_{code.name}" for code in TrapCode)]
+        types = ", ".join(t for _, t in machine.PARAMETERS)
+        declared = [f"declare dso_local ghccc void @{symbol}({types})" for symbol in symbols]
+        lines = [backend.stencil_preamble(), *declared, "@table = external hidden global i8", declarations(text)]
+        lines += [_intrinsics(text), text, METADATA]
+        return bodies(backend.assembly("\n".join(lines)))
+
+
+def _intrinsics(text: str) -> str:
+    """Declarations of the intrinsics the text calls."""
+    import re
+
+    found: dict[str, str] = {}
+    for result, name, args in re.findall(r"call (\S+) @(llvm\.[\w.]+)\((.*?)\)\n", text + "\n"):
+        if name not in found:
+            types = [re.match(r"<[^>]*>|\S+", arg.strip()) for arg in re.split(r", (?=[i<pfdm])", args)]
+            found[name] = f"declare {result} @{name}({', '.join(m[0] for m in types if m)})"
+    return "\n".join(found.values())
+
+
+@final
+class Plan(Record):
+    """How a shape becomes a template: the template's register of each place (``""``: a constant), what these are
+    renamed to, and the code that fetches and stores what is in slots."""
+
+    registers: tuple[str, ...]
+    names: dict[str, str]
+    before: str
+    after: str
+
+
+def place(shape: Shape, params: tuple[NumType, ...], result: NumType | None) -> Plan:
+    """Equal places get equal registers; slots get registers nothing else uses."""
+    taken: dict[tuple[int, int], str] = {}
+    registers: list[str] = []
+    names: dict[str, str] = {}
+    spare = [iter(machine.SPARE_WORDS), iter(machine.SPARE_VECTORS)]
+    before = after = ""
+    fetched: dict[int, tuple[str, str]] = {}
+    types = params if result is None else (*params, result)
+    for position, (code, of_type) in enumerate(zip(shape, types, strict=True)):
+        is_result = result is not None and position == len(params)
+        cls = CLASS[of_type]
+        fresh = register_of(3 if is_result else position, cls)
+        if code == CONSTANT:
+            registers.append("")
+        elif code == SLOT:
+            if is_result and cls in fetched:
+                register, actual = fetched[cls]
+            else:
+                register, family = fresh, next(spare[cls])
+                actual = family[0]
+                names.update(_renaming(register, cls, family))
+            registers.append(register)
+            if is_result:
+                after = machine.store(of_type.name, actual)
+            else:
+                fetched[cls] = register, actual
+                before += machine.fetch(of_type.name, "ABC"[position], actual)
+        else:
+            register = taken.setdefault((cls, code), fresh)
+            registers.append(register)
+            families = machine.X86_64.words if cls == WORD else machine.X86_64.vectors
+            names.update(_renaming(register, cls, families[code]))
+    return Plan(tuple(registers), {old: new for old, new in names.items() if old != new}, before, after)
+
+
+def _renaming(register: str, cls: int, family: tuple[str, ...]) -> dict[str, str]:
+    families = machine.X86_64.words if cls == WORD else machine.X86_64.vectors
+    return dict(zip(families[_HOME[register]], family, strict=True))
+
+
+_HOME: Final = MappingProxyType({f"%{letter}{i}": i for letter in "tf" for i in range(OPERANDS)})
+"""Template register -> operand code of the machine register it is."""
+
+
+# -- what there is -----------------------------------------------------------------------------------------------------
+
+
+def collect(flavour: Flavour) -> Maker:
+    """Everything the baseline compiler asks for."""
+    maker = Maker(flavour)
+    _numeric(maker)
+    _memory(maker, flavour)
+    _variables(maker)
+    _moves(maker)
+    _control(maker)
+    _calls(maker)
+    _frames(maker)
+    return maker
+
+
+def _numeric(maker: Maker) -> None:
+    for row in plain_rows():
+        params, result = _types(row)
+        last = len(params) - 1
+        constants = tuple(i == last and i > 0 and CLASS[t] == WORD for i, t in enumerate(params))
+
+        def do(t: Template, row: Row = row) -> None:
+            t.do(row)
+
+        maker.shaped(f"do {row.name}", params, constants, result, do)
+        if isinstance(row.family, COMPARISONS):
+            for when in (True, False):
+
+                def branch(t: Template, row: Row = row, when: bool = when) -> None:
+                    t.do(row)
+                    t.branch(when=when)
+
+                maker.shaped(f"{_IF[when]} {row.name}", params, constants, None, branch)
+    for when in (True, False):
+
+        def test(t: Template, when: bool = when) -> None:
+            t.branch(when=when)
+
+        maker.shaped(f"{_IF[when]} true", (I32,), (False,), None, test)
+
+
+_IF: Final = MappingProxyType({True: "if", False: "unless"})
+
+
+def _memory(maker: Maker, flavour: Flavour) -> None:
+    address = I64 if flavour.is64 else I32
+    access = (0, Hole("I_s"), 0)
+    for row in ROWS:
+        family = row.family
+
+        def do(t: Template, row: Row = row) -> None:
+            t.do(row, access)
+
+        if isinstance(family, f.Load) and family.type in CLASS:
+            maker.shaped(f"do {row.name}", (address,), (False,), family.type, do)
+        elif isinstance(family, f.Store) and family.type in CLASS:
+            constants = (False, CLASS[family.type] == WORD)
+            maker.shaped(f"do {row.name}", (address, family.type), constants, None, do)
+    rows = {row.name: row for row in ROWS}
+    bulk: dict[str, tuple[NumType, ...]] = {
+        "memory.fill": (address, I32, address),
+        "memory.copy": (address, address, address),
+    }
+    for name, types in bulk.items():
+
+        def fill(t: Template, name: str = name, types: tuple[NumType, ...] = types) -> None:
+            push_slots(t, "A_s", types)
+            t.do(rows[name], 0 if name == "memory.fill" else (0, 0))
+            t.clobber(keep_floats=True)
+
+        maker.single(f"do {name}", 0, fill)
+    sizes: dict[str, tuple[NumType, ...]] = {"memory.size": (), "memory.grow": (address,)}
+    for name, types in sizes.items():
+
+        def size(t: Template, name: str = name, types: tuple[NumType, ...] = types) -> None:
+            push_slots(t, "A_s", types)
+            t.do(rows[name], 0)
+            t.result("")
+            if types:
+                t.clobber(keep_floats=True)
+
+        maker.single(f"do {name}", 0, size)
+
+
+def _variables(maker: Maker) -> None:
+    rows = {row.name: row for row in ROWS}
+    for (name, of_type), indirect in product(GLOBALS.items(), (False, True)):
+        maker.facts.about(indirect=indirect, type=of_type)
+        where = "far" if indirect else "near"
+
+        def read(t: Template) -> None:
+            t.do(rows["global.get"], Hole("I_s"))
+
+        def write(t: Template) -> None:
+            t.do(rows["global.set"], Hole("I_s"))
+
+        maker.shaped(f"global.get {name} {where}", (), (), of_type, read)
+        maker.shaped(f"global.set {name} {where}", (of_type,), (CLASS[of_type] == WORD,), None, write)
+    for name, of_type in {"w": I64, "f": F64}.items():
+
+        def select(t: Template) -> None:
+            t.do(rows["select"], None)
+
+        maker.shaped(f"select {name}", (of_type, of_type, I32), (False, False, False), of_type, select)
+
+
+def _moves(maker: Maker) -> None:
+    """Between any two places of a class, and constants into places."""
+    for name, cls in (("w", WORD), ("f", FLOAT)):
+        codes = [*range(OPERANDS + PINNED[cls]), SLOT]
+        for source, target in product([*codes, CONSTANT] if cls == WORD else codes, codes):
+            if source != target or source == SLOT:
+                maker.raw(f"move {name}", pack((source, target)), machine.move(cls, source, target))
+    for name, of_type, symbol in (("w", I64, "A_q"), ("d", F64, "A_q"), ("s", F32, "A_u")):
+
+        def constant(t: Template, of_type: ValType = of_type, symbol: str = symbol) -> None:
+            b = t.lo.b
+            if of_type is F32:
+                t.lo.push(b.cast("bitcast", (narrow(symbol), "i32"), "float"))
+            elif of_type is F64:
+                t.lo.push(b.cast("bitcast", (wide(symbol), "i64"), "double"))
+            else:
+                t.lo.push((wide(symbol), "i64"))
+
+        maker.shaped(f"const {name}", (), (), of_type, constant)
+
+
+def _control(maker: Maker) -> None:
+    def jump(t: Template) -> bool:
+        t.lo.b.lines += t.go("@target")
+        return True
+
+    maker.single("jump", 0, jump)
+
+    def switch(t: Template) -> bool:
+        b = t.lo.b
+        index = t.lo.pop()
+        last = (narrow("I_u"), "i32")
+        bounded = b.cast("zext", b.intrinsic("umin.i32", "i32", index, last), "i64")
+        entry = b.index(("@table", "ptr"), bounded, "i32")
+        delta = b.cast("sext", b.load(entry, "i32", "", align=4), "i64")
+        t.jump_to(b.index(("@table", "ptr"), delta))
+        return True
+
+    maker.shaped("br_table", (I32,), (False,), None, switch)
+    for code in TrapCode:
+
+        def trap(t: Template, code: TrapCode = code) -> bool:
+            b = t.lo.b
+            function = b.load(b.offset(t.lo.builtins(), builtins.SLOT["trap"]), "ptr", "")
+            b.lines.append(f" call void {function[0]}(ptr %ctx, i32 {int(code)}) noreturn cold\n unreachable")
+            return True
+
+        maker.single("trap", int(code), trap)
+
+
+def call_shapes() -> Iterable[str]:
+    yield from ("w" * n for n in range(CALL_WORDS + 1))
+    for n in range(1, CALL_MIXED + 1):
+        yield from ("".join(letters) for letters in product("wf", repeat=n) if "f" in letters)
+
+
+def _calls(maker: Maker) -> None:
+    for kind, params, result in product(("near", "far", "indirect"), call_shapes(), RESULTS):
+        call(maker, kind, params, result)
+
+
+def call(maker: Maker, kind: str, params: str, result: str) -> None:
+    """A call (:func:`wardian.compile.baseline.facts.call_group`): operands in neighbouring slots from ``A`` on; ``I``:
+    where the FUNCREF is, or the type word; ``J``: where the table is."""
+    rows = {row.name: row for row in ROWS}
+    types = tuple(_CALL_TYPES[letter] for letter in params)
+    results = RESULTS[result]
+    group = call_group(kind, params, result)
+    # No register is renamed here, for some of those a call's arguments travel in are operand registers as well.
+    for code in (0, SLOT) if results else (0,):
+        register = "" if not results else "%f0" if CLASS[results[0]] == FLOAT else "%t0"
+
+        def build(t: Template, code: int = code, register: str = register) -> None:
+            facts = maker.facts
+            facts.about(indirect=kind == "far")
+            facts.signature = FuncType(types, results)
+            push_slots(t, "A_s", types)
+            if kind == "indirect":
+                push_slots_from(t, len(types))
+                t.do(rows["call_indirect"], (Hole("I_s"), 0))
+            else:
+                call_function(t, kind == "far")
+            facts.signature = FuncType((), ())
+            if results:
+                t.result("" if code == SLOT else register)
+            t.clobber(keep_floats=False)
+
+        maker.single(group, code, build)
+
+
+def push_slots_from(t: Template, position: int) -> None:
+    """Push the ``i32`` in the slot ``position`` places after ``A``."""
+    b = t.lo.b
+    t.lo.push(b.load(b.offset(("%fp", "ptr"), Hole("A_s", -8 * position)), "i32", ""))
+
+
+def call_function(t: Template, imported: bool) -> None:
+    """As the lowering of ``call`` does, for a function only a hole is known of."""
+    from wardian.compile.control import call_known
+
+    call_known(t.lo, Hole("I_s"), imported, t.lo.facts.func_type(0), tail=False)
+
+
+def _frames(maker: Maker) -> None:
+    maker.raw("prologue", 0, machine.prologue())
+    maker.raw("base", 0, machine.load_base())
+    for cls, arguments in ((WORD, machine.WORD_ARGUMENTS), (FLOAT, machine.FLOAT_ARGUMENTS)):
+        for number, register in enumerate(arguments):
+            for code in (*range(OPERANDS, OPERANDS + PINNED[cls]), SLOT):
+                maker.raw("argument " + "wf"[cls], pack((number, code)), machine.argument(cls, register, code))
+        for code in (*range(OPERANDS, OPERANDS + PINNED[cls]), SLOT):
+            maker.raw("stack argument " + "wf"[cls], code, machine.stack_argument(cls, code))
+    results: tuple[tuple[str, int | None], ...] = (("", None), ("w", WORD), ("f", FLOAT))
+    for name, kind in results:
+        codes: list[int] = [0] if kind is None else [*range(OPERANDS + PINNED[kind]), SLOT]
+        for code, count in product([*codes, CONSTANT] if kind == WORD else codes, range(0, machine.STACK_ARGUMENTS, 2)):
+            text = machine.result(kind, code) + machine.epilogue(count)
+            maker.raw(f"return {name}", pack((code, count // 2)), text)
+    maker.raw("clear", 0, machine.clear())
+    maker.raw("clear word", SLOT, machine.clear_slot())
+    for code in range(OPERANDS, OPERANDS + PINNED[WORD]):
+        maker.raw("clear word", code, machine.clear_word(code))
+    for code in range(OPERANDS, OPERANDS + PINNED[FLOAT]):
+        maker.raw("clear float", code, machine.clear_float(code))
+
+
+def library(flavour: Flavour, backend: Backend) -> bytes:
+    """The encoded library of a flavour."""
+    return collect(flavour).make(backend)
+
+
+def more_calls(flavour: Flavour, groups: Sequence[str], backend: Backend) -> bytes:
+    """An encoded library of the named groups of calls only."""
+    maker = Maker(flavour)
+    for group in groups:
+        kind, letters = group.removeprefix("call ").split(" ")
+        call(maker, kind, *letters.split(":"))
+    return maker.make(backend)
+

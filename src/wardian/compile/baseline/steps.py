@@ -1,0 +1,483 @@
+"""What the baseline compiler does with each instruction: which stencil, with operands from where.
+
+Invariant: a row without a step here is :class:`Unsupported`; meaning is in the stencils only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Final, NoReturn
+
+from wardian.compile.baseline.facts import COMPARISONS, MAX_OFFSET, PLAIN, class_of
+from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
+from wardian.compile.baseline.library import Group
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, WORD, Place
+from wardian.compile.baseline.unsupported import Unsupported
+from wardian.syntax import families as f
+from wardian.syntax.instructions import ROWS, Row
+from wardian.syntax.types import F32, F64, I32, I64
+
+_BR_IF: Final = 0x0D
+_IF: Final = 0x04
+_I32_MIN: Final = -(1 << 31)
+_I32_MAX: Final = (1 << 31) - 1
+
+
+# -- numbers -----------------------------------------------------------------------------------------------------------
+
+
+def _unary(cls: int) -> Step:
+    def step(c: Baseline, offset: int, row: Row, imm: None) -> None:
+        a = c.ops.pop()
+        if a[0] == CONSTANT:
+            a = c.settled(a, len(c.ops))
+        d, stays = c.target(offset + 1 if row.opcode < 0x100 else offset + 2, cls)
+        group = c.do[row.index]
+        key = a[0] | d[0] << 4
+        c.emit(group.ready.get(key) or group.get(key), a=a[1], d=d[1])
+        if stays:
+            c.ops.append(d)
+
+    return step
+
+
+def _binary(cls: int) -> Step:
+    def step(c: Baseline, offset: int, row: Row, imm: None) -> None:
+        ops = c.ops
+        b = ops.pop()
+        a = ops.pop()
+        if a[0] == CONSTANT:
+            a = c.settled(a, len(ops))
+        d, stays = c.target(offset + 1, cls)
+        group = c.do[row.index]
+        key = a[0] | b[0] << 4 | d[0] << 8
+        c.emit(group.ready.get(key) or group.get(key), a[1], b[1], 0, d[1])
+        if stays:
+            ops.append(d)
+
+    return step
+
+
+_NOTHING: Final = (0, 0, WORD)
+
+
+def _compare(binary: bool, otherwise: Step) -> Step:
+    """A comparison, put off if a branch consumes it."""
+
+    def step(c: Baseline, offset: int, row: Row, imm: None) -> None:
+        following = c.source[offset + 1]
+        if following != _BR_IF and following != _IF:
+            otherwise(c, offset, row, imm)
+            return
+        ops = c.ops
+        b = ops.pop() if binary else _NOTHING
+        a = ops.pop()
+        if a[0] == CONSTANT:
+            a = c.settled(a, len(ops))
+        c.pending = (row, a, b if binary else _NOTHING)
+
+    return step
+
+
+def _test(c: Baseline, when: bool) -> tuple[Group, int, Place, Place]:
+    """The condition on the stack: stencils that jump if it is ``when``, which one, and its operands."""
+    pending = c.pending
+    if pending is not None:
+        row, a, b = pending
+        c.pending = None
+        key = a[0] if b is _NOTHING else a[0] | b[0] << 4
+        return c.branch[row.index][when], key, a, b
+    a = c.ops.pop()
+    if a[0] == CONSTANT:
+        a = c.settled(a, len(c.ops))
+    return c.group("if true" if when else "unless true"), a[0], a, _NOTHING
+
+
+def _const32(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    c.ops.append((CONSTANT, imm, WORD))
+
+
+def _const64(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    if _I32_MIN <= imm <= _I32_MAX:
+        c.ops.append((CONSTANT, imm, WORD))
+        return
+    d = c.own(len(c.ops), WORD)
+    c.emit(c.group("const w").get(d[0]), a=imm, d=d[1])
+    c.ops.append(d)
+
+
+def _const_float(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    d = c.own(len(c.ops), FLOAT)
+    if row.name == "f32.const":
+        c.emit(c.group("const s").get(d[0]), a=imm - ((imm & 1 << 31) << 1), d=d[1])
+    else:
+        c.emit(c.group("const d").get(d[0]), a=imm - ((imm & 1 << 63) << 1), d=d[1])
+    c.ops.append(d)
+
+
+# -- variables ---------------------------------------------------------------------------------------------------------
+
+
+def _local_get(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    c.ops.append(c.home[imm])
+
+
+def _local_set(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    value = c.ops.pop()
+    home = c.home[imm]
+    if value == home:
+        return
+    if c.ops:
+        c.unhand(home)
+    c.move(value, home)
+
+
+def _local_tee(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    _local_set(c, offset, row, imm)
+    c.ops.append(c.home[imm])
+
+
+def _global_get(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    group, at, cls = c.facts.global_("global.get", imm)
+    d = c.own(len(c.ops), cls)
+    c.emit(group.get(d[0]), d=d[1], i=at)
+    c.ops.append(d)
+
+
+def _global_set(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    group, at, _ = c.facts.global_("global.set", imm)
+    a = c.ops.pop()
+    c.emit(group.get(a[0]), a=a[1], i=at)
+
+
+def _drop(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    c.ops.pop()
+
+
+def _select(c: Baseline, offset: int, row: Row, imm: object) -> None:
+    ops = c.ops
+    depth = len(ops) - 3
+    cond, y, x = c.settled(ops.pop(), depth + 2), ops.pop(), ops.pop()
+    y, x = c.settled(y, depth + 1), c.settled(x, depth)
+    d = c.own(depth, x[2])
+    key = x[0] | y[0] << 4 | cond[0] << 8 | d[0] << 12
+    c.emit(c.group("select " + "wf"[x[2]]).get(key), x[1], y[1], cond[1], d[1])
+    ops.append(d)
+
+
+# -- memory ------------------------------------------------------------------------------------------------------------
+
+
+def _offset(imm: tuple[int, int, int]) -> int:
+    _, offset, memory = imm
+    if memory:
+        raise Unsupported("several memories")
+    if offset >= MAX_OFFSET:
+        raise Unsupported("large offset")
+    return offset
+
+
+def _load(cls: int) -> Step:
+    def step(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
+        at = _offset(imm)
+        a = c.ops.pop()
+        if a[0] == CONSTANT:
+            a = c.settled(a, len(c.ops))
+        source = c.source
+        following = offset + 1
+        for _ in range(2):
+            while source[following] & 0x80:
+                following += 1
+            following += 1
+        d, stays = c.target(following, cls)
+        group = c.do[row.index]
+        key = a[0] | d[0] << 4
+        c.emit(group.ready.get(key) or group.get(key), a[1], 0, 0, d[1], at)
+        if stays:
+            c.ops.append(d)
+
+    return step
+
+
+def _store(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
+    at = _offset(imm)
+    ops = c.ops
+    b = ops.pop()
+    a = ops.pop()
+    if a[0] == CONSTANT:
+        a = c.settled(a, len(ops))
+    group = c.do[row.index]
+    key = a[0] | b[0] << 4
+    c.emit(group.ready.get(key) or group.get(key), a[1], b[1], 0, 0, at)
+
+
+def _only_memory(imm: int | tuple[int, int]) -> None:
+    if imm not in (0, (0, 0)):
+        raise Unsupported("several memories")
+
+
+def _bulk(c: Baseline, offset: int, row: Row, imm: int | tuple[int, int]) -> None:
+    _only_memory(imm)
+    a = c.arguments(3)
+    c.emit(c.do[row.index].get(0), a=a, j=c.facts.layout.memories)
+
+
+def _memory_size(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    _only_memory(imm)
+    d = c.slot(len(c.ops), WORD)
+    c.emit(c.do[row.index].get(0), d=d[1], j=c.facts.layout.memories)
+    c.ops.append(d)
+
+
+def _memory_grow(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    _only_memory(imm)
+    a = c.arguments(1)
+    d = c.slot(len(c.ops), WORD)
+    c.emit(c.do[row.index].get(0), a=a, d=d[1], j=c.facts.layout.memories)
+    c.ops.append(d)
+
+
+# -- control -----------------------------------------------------------------------------------------------------------
+
+
+def _nop(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    pass
+
+
+def _unreachable(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    c.emit(c.group("trap").get(1))
+
+
+def _block(c: Baseline, offset: int, row: Row, imm: object) -> None:
+    params, results = c.block_classes(imm)
+    c.settle_all(len(c.ops))
+    c.frames.append(Frame(BLOCK, len(c.ops) - len(params), params, results, 0))
+
+
+def _loop(c: Baseline, offset: int, row: Row, imm: object) -> None:
+    params, results = c.block_classes(imm)
+    c.settle_all(len(c.ops))
+    c.frames.append(Frame(LOOP, len(c.ops) - len(params), params, results, len(c.out)))
+
+
+def _if(c: Baseline, offset: int, row: Row, imm: object) -> None:
+    params, results = c.block_classes(imm)
+    group, key, a, b = _test(c, False)
+    c.settle_all(len(c.ops))
+    frame = Frame(IF, len(c.ops) - len(params), params, results, 0)
+    frame.else_patches = c.emit(group.get(key), a[1], b[1])
+    c.frames.append(frame)
+
+
+def _else(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    c.leave(c.frames[-1])
+    _else_dead(c, offset, row, imm)
+
+
+def _else_dead(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    frame = c.frames[-1]
+    if frame.kind == DEAD:
+        return
+    frame.kind = BLOCK
+    c.bind(frame.else_patches, len(c.out))
+    frame.else_patches = []
+    c.places(frame.height, frame.params)
+
+
+def _end(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    frame = c.frames[-1]
+    if frame.kind == LOOP:
+        c.frames.pop()
+        return
+    if frame.kind == FUNCTION and not frame.patches:
+        c.return_()
+        return
+    c.settle_all(len(c.ops))
+    _end_dead(c, offset, row, imm)
+
+
+def _end_dead(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    frame = c.frames[-1]
+    if frame.kind != DEAD:
+        c.bind(frame.patches, len(c.out))
+        c.bind(frame.else_patches, len(c.out))
+        c.places(frame.height, frame.results)
+    if frame.kind == FUNCTION:
+        c.return_()
+    else:
+        c.frames.pop()
+
+
+def _open_dead(c: Baseline, offset: int, row: Row, imm: object) -> None:
+    c.frames.append(Frame(DEAD, 0, (), (), 0))
+
+
+def _br(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    frame = c.frames[-1 - imm]
+    if frame.kind == FUNCTION:
+        c.return_()
+    else:
+        c.leave(frame)
+
+
+def _br_if(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    frame = c.frames[-1 - imm]
+    count = len(frame.label)
+    pending = c.pending
+    depth = len(c.ops) - (pending is None)
+    if not count or depth - count == frame.height:
+        group, key, a, b = _test(c, True)
+        c.settle_all(frame.height + count)
+        c.reach(c.emit(group.get(key), a[1], b[1]), frame)
+        return
+    group, key, a, b = _test(c, False)
+    c.settle_all(frame.height)
+    around = c.emit(group.get(key), a[1], b[1])
+    c.pass_on(frame)
+    c.jump(frame)
+    c.bind(around, len(c.out))
+
+
+def _br_table(c: Baseline, offset: int, row: Row, imm: tuple[tuple[int, ...], int]) -> None:
+    labels, default = imm
+    index = c.settled(c.ops.pop(), len(c.ops))
+    c.settle_all(len(c.ops))
+    tables = c.emit(c.group("br_table").get(index[0]), a=index[1], i=len(labels))
+    out = c.out
+    out += b"\xcc" * (-len(out) % 4)
+    table = len(out)
+    c.bind(tables, table)
+    out += bytes(4 * (len(labels) + 1))
+    pads: dict[int, int] = {}
+    for i, label in enumerate((*labels, default)):
+        frame = c.frames[-1 - label]
+        field = table + 4 * i
+        # A field holds the distance from the table, not from itself.
+        patch = (field, field - table)
+        if not frame.label or len(c.ops) - len(frame.label) == frame.height:
+            c.reach([patch], frame)
+            continue
+        if label not in pads:
+            pads[label] = len(out)
+            c.pass_on(frame)
+            c.jump(frame)
+        c.bind([patch], pads[label])
+
+
+def _return(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    c.return_()
+
+
+# -- calls -------------------------------------------------------------------------------------------------------------
+
+
+def _call(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    facts = c.facts
+    indirect, at = facts.layout.func_ref(imm)
+    type_index = facts.module.func_type_index(imm)
+    group, classes, result = facts.call("far" if indirect else "near", type_index)
+    _finish_call(c, group, c.arguments(len(classes)), result, at)
+
+
+def _call_indirect(c: Baseline, offset: int, row: Row, imm: tuple[int, int]) -> None:
+    type_index, table = imm
+    facts = c.facts
+    if facts.tables[table].limits.is64:
+        raise Unsupported("table64")
+    if not facts.module.types[type_index].final:
+        raise Unsupported("subtypes")
+    group, classes, result = facts.call("indirect", type_index)
+    _finish_call(c, group, c.arguments(len(classes) + 1), result, 8 * type_index, facts.layout.tables + 8 * table)
+
+
+def _finish_call(c: Baseline, group: Group, first: int, result: int | None, i: int, j: int = 0) -> None:
+    c.save_floats()
+    if result is None:
+        c.emit(group.get(0), a=first, i=i, j=j)
+        c.restore_floats()
+        return
+    d = c.slot(len(c.ops), result) if c.ops else c.own(0, result)
+    c.emit(group.get(d[0]), a=first, d=d[1], i=i, j=j)
+    c.restore_floats()
+    c.ops.append(d)
+
+
+# -- tables ------------------------------------------------------------------------------------------------------------
+
+
+_CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
+    {
+        f.Nop: _nop,
+        f.Unreachable: _unreachable,
+        f.Block: _block,
+        f.Loop: _loop,
+        f.If: _if,
+        f.Else: _else,
+        f.End: _end,
+        f.Br: _br,
+        f.BrIf: _br_if,
+        f.BrTable: _br_table,
+        f.Return: _return,
+        f.Drop: _drop,
+        f.Select: _select,
+        f.LocalGet: _local_get,
+        f.LocalSet: _local_set,
+        f.LocalTee: _local_tee,
+        f.GlobalGet: _global_get,
+        f.GlobalSet: _global_set,
+        f.MemorySize: _memory_size,
+        f.MemoryGrow: _memory_grow,
+        f.MemoryFill: _bulk,
+        f.MemoryCopy: _bulk,
+        f.Store: _store,
+    }
+)
+_DEAD: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
+    {
+        f.Block: _open_dead,
+        f.Loop: _open_dead,
+        f.If: _open_dead,
+        f.TryTable: _open_dead,
+        f.Else: _else_dead,
+        f.End: _end_dead,
+    }
+)
+_CONSTANTS: Final = MappingProxyType({I32: _const32, I64: _const64, F32: _const_float, F64: _const_float})
+
+
+def _step_of(row: Row) -> Step:
+    family = row.family
+    if isinstance(family, PLAIN):
+        assert row.params is not None and row.results
+        cls = class_of(row.results[0])
+        binary = len(row.params) == 2
+        step = _binary(cls) if binary else _unary(cls)
+        return _compare(binary, step) if isinstance(family, COMPARISONS) else step
+    if isinstance(family, f.Const) and family.type in _CONSTANTS:
+        return _CONSTANTS[family.type]
+    if isinstance(family, f.Load):
+        return _load(class_of(family.type))
+    if isinstance(family, f.Call | f.CallIndirect) and not family.tail:
+        return _call if isinstance(family, f.Call) else _call_indirect
+    return _CONTROL.get(type(family)) or _refusal(row)
+
+
+def _refusal(row: Row) -> Step:
+    def step(c: Baseline, offset: int, row: Row, imm: object) -> NoReturn:
+        raise Unsupported(row.name)
+
+    return step
+
+
+@cache
+def live() -> tuple[Step, ...]:
+    """Steps by row index."""
+    return tuple([_step_of(row) for row in ROWS])
+
+
+@cache
+def dead() -> Mapping[int, Step]:
+    """Steps that keep the nesting where code is never reached."""
+    return {row.index: _DEAD[type(row.family)] for row in ROWS if type(row.family) in _DEAD}

@@ -1,0 +1,210 @@
+"""Stencils before they have registers: LLVM functions made by the same lowering the optimising tier uses.
+
+A template is the lowering of one instruction with its operands taken from named places, its result put into one, and
+its immediates left as holes. Invariant: what an instruction does is written nowhere here; this file only moves values
+between places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, cast, final
+
+from wardian.compile.baseline.holes import Anywhere, Hole, narrow, pointer, wide
+from wardian.compile.baseline.machine import PARAMETERS
+from wardian.compile.baseline.shapes import FLOAT, WORD
+from wardian.compile.emit import Value
+from wardian.compile.function import Handlers, Lowering, ModuleFacts
+from wardian.compile.options import CodeOptions
+from wardian.syntax.instructions import Row
+from wardian.syntax.types import F32, F64, I32, I64, FuncType, GlobalType, MemoryType, TableType, ValType
+from wardian.vm.traps import TrapCode
+
+SLOT_BYTES: Final = 8
+
+_TYPES: Final = {I32: "i32", I64: "i64", F32: "float", F64: "double"}
+CLASS: Final = {I32: WORD, I64: WORD, F32: FLOAT, F64: FLOAT}
+
+_ALL: Final = ", ".join([f"{t} {n}" for n, t in PARAMETERS])
+_OPERAND_REGISTERS: Final = (("%t0", "%t1", "%t3", "%t2"), ("%f0", "%f1", "%f3", "%f2"))
+"""Of each class: what first, second and third operand are in before registers are renamed; the last is the result's."""
+KEPT: Final = ("%ctx", "%fp", "%p0", "%p1", "%p2", "%mem")
+"""What survives calls by itself."""
+PINNED_FLOATS: Final = ("%f4", "%f5")
+
+
+@final
+class _Layout:
+    """A module's layout of which nothing is known: every offset is a hole."""
+
+    counts = (0, 0)
+    memories = Anywhere("J_s")
+    tables = Anywhere("J_s")
+
+    def __init__(self, indirect: bool) -> None:
+        self._indirect = indirect
+
+    def global_cell(self, index: Hole) -> tuple[bool, Hole]:
+        return self._indirect, index
+
+    def func_ref(self, index: Hole) -> tuple[bool, Hole]:
+        return self._indirect, index
+
+
+@final
+class _One:
+    """A list all of whose items are the same one."""
+
+    def __init__(self, item: object) -> None:
+        self._item = item
+
+    def __getitem__(self, index: int) -> object:
+        return self._item
+
+
+@final
+class _Final:
+    """A type without subtypes."""
+
+    final = True
+
+
+@final
+class Facts:
+    """Stands for the :class:`ModuleFacts` of every module of one flavour."""
+
+    has_objects = False
+    types = _One(_Final())
+
+    def __init__(self, options: CodeOptions, memory: MemoryType, table: TableType) -> None:
+        self.options = options
+        self.memories = _One(memory)
+        self.tables = _One(table)
+        self.layout = _Layout(indirect=False)
+        self.globals = _One(GlobalType(I32, True))
+        self.signature = FuncType((), ())
+        self.module = self
+        self.funcs = (0,)
+
+    def func_type(self, type_index: int) -> FuncType:
+        return self.signature
+
+    def llvm(self, type: ValType) -> str:
+        return _TYPES[cast(Any, type)]
+
+    def about(self, *, indirect: bool, type: ValType = I32) -> None:
+        """Say where the global or function of the next template is, and what the global holds."""
+        self.layout = _Layout(indirect)
+        self.globals = _One(GlobalType(type, True))
+
+
+@final
+class Template:
+    """Writes one template."""
+
+    def __init__(self, facts: Facts, handlers: Handlers) -> None:
+        # Facts has what lowering asks of a module, as far as instructions with templates ask.
+        self.lo = Lowering(cast(ModuleFacts, facts), 0, [], handlers)
+        self.lo._bases[0] = ("%mem", "ptr")
+        self._handlers = handlers
+        self._changes: dict[str, str] = {}
+        self._tails: list[str] = []
+
+    # -- operands and results ------------------------------------------------------------------------------------------
+
+    def operand(self, position: int, register: str, type: ValType) -> None:
+        """Push the operand at ``position``, which is in a register, or if that is ``""`` a constant."""
+        kind = _TYPES[cast(Any, type)]
+        name = "ABCD"[position]
+        if register:
+            self.lo.push(self.in_register(register, kind))
+        else:
+            self.lo.push((narrow(f"{name}_u") if kind == "i32" else wide(f"{name}_s"), kind))
+
+    def in_register(self, name: str, kind: str) -> Value:
+        b = self.lo.b
+        if kind == "i64":
+            return name, kind
+        if kind == "i32":
+            return b.cast("trunc", (name, "i64"), kind)
+        if kind == "double":
+            return b.lane(b.cast("bitcast", (name, "<4 x float>"), "<2 x double>"), ("0", "i32"), kind)
+        return b.lane((name, "<4 x float>"), ("0", "i32"), kind)
+
+    def result(self, register: str) -> None:
+        """Pop the result into a register, or if that is ``""`` into its slot."""
+        b = self.lo.b
+        value = self.lo.pop()
+        if value[1] == "ptr":
+            value = b.cast("ptrtoint", value, "i64")
+        if value[1] == "i32":
+            value = b.cast("zext", value, "i64")
+        if not register:
+            b.store(value, b.offset(("%fp", "ptr"), Hole("D_s")), "")
+            return
+        if value[1] == "double":
+            vector = b.with_lane(("poison", "<2 x double>"), value, 0)
+            value = b.cast("bitcast", vector, "<4 x float>")
+        elif value[1] == "float":
+            value = b.with_lane(("poison", "<4 x float>"), value, 0)
+        self._changes[register] = value[0]
+
+    def do(self, row: Row, imm: object = None) -> None:
+        """Lower ``row``, operands being on the stack."""
+        self._handlers.live[row.index](self.lo, row.family, imm)
+
+    def clobber(self, keep_floats: bool) -> None:
+        """Operand registers, and if need be pinned floats, are lost."""
+        for name, _ in PARAMETERS:
+            if name not in KEPT and not (keep_floats and name in PINNED_FLOATS):
+                self._changes.setdefault(name, "poison")
+
+    # -- endings -------------------------------------------------------------------------------------------------------
+
+    def go(self, symbol: str, after_changes: bool = True) -> list[str]:
+        changes = self._changes if after_changes else {}
+        args = ", ".join([f"{t} {changes.get(n, n)}" for n, t in PARAMETERS])
+        return [f" musttail call ghccc void {symbol}({args})", " ret void"]
+
+    def branch(self, *, when: bool) -> None:
+        """Jump if the condition on the stack is ``when``, else go on."""
+        cond = self.lo.pop_bool()
+        b = self.lo.b
+        taken, on = b.label(), b.label()
+        b.cond_br(cond, *((taken, on) if when else (on, taken)))
+        b.start(taken)
+        b.lines += self.go("@target")
+        b.start(on)
+
+    def jump_to(self, address: Value) -> None:
+        """Go on at an address that was computed."""
+        self.lo.b.lines += self.go(address[0])
+
+    def text(self, name: str, *, ends: bool = False) -> str:
+        """The function; unless something has ended it, it goes on with what follows."""
+        b = self.lo.b
+        if not ends:
+            b.lines += self.go("@next")
+        for code, label in self.lo.traps.items():
+            b.start(label)
+            b.lines += self.go(f"@trap_{TrapCode(code).name}", after_changes=False)
+        lines = [f"define ghccc void @{name}({_ALL}) #0 {{", "entry:", *b.entry, " br label %start", *b.lines, "}"]
+        return "\n".join(lines)
+
+
+def register_of(position: int, cls: int) -> str:
+    """Where a template has an operand (``position`` 0 to 2) or its result (3)."""
+    return _OPERAND_REGISTERS[cls][position]
+
+
+def slots(first: str, count: int) -> list[str]:
+    """Pointers to ``count`` neighbouring slots of which the hole ``first`` is the first."""
+    return [pointer(first, -SLOT_BYTES * i) for i in range(count)]
+
+
+def push_slots(template: Template, first: str, types: Sequence[ValType]) -> None:
+    """Push operands that lie in neighbouring slots."""
+    b = template.lo.b
+    for i, t in enumerate(types):
+        at = b.offset(("%fp", "ptr"), Hole(first, -SLOT_BYTES * i))
+        template.lo.push(b.load(at, _TYPES[cast(Any, t)], ""))
