@@ -5,12 +5,34 @@ Nothing here is read from the environment; the command line and the embedder bui
 
 from __future__ import annotations
 
-from typing import final
+from types import MappingProxyType
+from typing import Final, final
 
 from wardian.errors import FeatureDisabled, LimitExceeded
 from wardian.record import Record
 
 PAGE = 65536
+
+_UNITS: Final = MappingProxyType({"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40})
+
+
+def parse_size(value: int | str) -> int:
+    """A number of bytes from a number or a text: ``"65536"``, ``"64K"``, ``"1.5G"``, ``"64MiB"``; units are powers of
+    1024, and parts of a byte are dropped. Raises ``ValueError``, and ``TypeError`` for neither.
+    """
+    if isinstance(value, int):
+        if value < 0:
+            raise ValueError(f"a size is at least 0, not {value}")
+        return value
+    if not isinstance(value, str):
+        raise TypeError(f"a size is a number of bytes or a text such as '64M', not {type(value).__name__}")
+    text = value.strip().upper()
+    number = text.removesuffix("IB") if text[-3:-2] in _UNITS else text.removesuffix("B")
+    unit = _UNITS.get(number[-1:], 1)
+    whole, point, part = (number[:-1] if unit > 1 else number).partition(".")
+    if not text.isascii() or not whole.isdecimal() or (point and not part.isdecimal()):
+        raise ValueError(f"{value!r} is not a size; give bytes, or a number with K, M, G or T: '64M'")
+    return int(whole) * unit + int(int(part or "0") * unit // 10 ** len(part))
 
 
 @final

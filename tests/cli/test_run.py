@@ -149,7 +149,7 @@ def test_missing_imports_are_listed_all_at_once(cli: Cli, wat: Wat) -> None:
     assert done.returncode == 1
     for name in ("alpha", "beta", "gamma"):
         assert name in done.stderr
-    assert "(i32) -> (i64)" in done.stderr
+    assert "(func (param i32) (result i64))" in done.stderr
 
 
 def test_unknown_imports(cli: Cli, wat: Wat) -> None:

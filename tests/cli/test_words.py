@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from wardian.cli.options import parse_duration, parse_level, parse_size, parse_switch, parse_wasm_options
+from wardian.cli.options import parse_duration, parse_level, parse_switch, parse_wasm_options, size_option
 from wardian.cli.report import CliError, plural, size
 from wardian.cli.run import split
 from wardian.cli.values import read_arguments, show
+from wardian.limits import parse_size
 from wardian.syntax.types import EXTERNREF, F32, F64, I32, I64
 
 
@@ -27,14 +28,29 @@ from wardian.syntax.types import EXTERNREF, F32, F64, I32, I64
     ],
 )
 def test_sizes(text: str, count: int) -> None:
-    assert parse_size(text) == count
+    assert size_option(text) == parse_size(text) == parse_size(count) == count
 
 
-@pytest.mark.parametrize("text", ["", "M", "-1", "1X", "1.5.2M", "64 M B", "0x10", "１M", "nan", "1e9"])
+NO_SIZES = ["", "M", "-1", "1X", "1.5.2M", "64 M B", "0x10", "１M", "nan", "1e9", "5IB", "64MI", "IB", "1.", ".5M"]
+
+
+@pytest.mark.parametrize("text", NO_SIZES)
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(CliError, match="is not a size") as caught:
-        parse_size(text)
+        size_option(text)
     assert caught.value.code == 2
+    with pytest.raises(ValueError, match="is not a size"):
+        parse_size(text)
+
+
+def test_a_size_is_exact() -> None:
+    assert parse_size("1.000000000000000000001G") == 1 << 30
+    assert parse_size(f"{10**30}.5K") == 10**30 * 1024 + 512
+    with pytest.raises(ValueError, match="at least 0"):
+        parse_size(-1)
+    for wrong in (1.5, None, b"64M"):
+        with pytest.raises(TypeError, match="a size is"):
+            parse_size(wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

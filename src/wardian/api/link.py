@@ -22,8 +22,8 @@ from wardian.runtime.instantiate import instantiate as make_instance
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
-from wardian.syntax.module import ExternType, Import, Kind
-from wardian.syntax.types import GlobalType, MemoryType, NumType, TableType, TagType
+from wardian.syntax.module import Import, Kind
+from wardian.syntax.types import FuncType, GlobalType, MemoryType, NumType, TableType, TagType
 from wardian.valid.types import link_matches_global, link_matches_heap, link_matches_table, matches_memory
 
 _MISSING: Final = object()
@@ -47,19 +47,20 @@ class Linker:
             self.externs.append(_MATCH[i.kind](self, i, value))
 
     def _missing(self, missing: list[Import]) -> str:
-        lines = [f"  {_label(i)}: {i.kind} {self._type_text(i.type)}" for i in missing[:50]]
+        lines = [f"  {_label(i)}: {self._wanted(i)}" for i in missing[:50]]
         more = [f"  ... {len(missing) - 50} more"] if len(missing) > 50 else []
         plural = "s" * (len(missing) != 1)
         return "\n".join([f"unknown import: {len(missing)} import{plural} missing:", *lines, *more])
 
-    def _type_text(self, type: ExternType) -> str:
-        index = type if isinstance(type, int) else type.type if isinstance(type, TagType) else None
-        return str(type) if index is None else str(self.types.expand(index))
+    def _wanted(self, i: Import) -> str:
+        if not isinstance(i.type, int | TagType):
+            return _spelled(i.kind, i.type)
+        comp = self.types.expand(i.type if isinstance(i.type, int) else i.type.type)
+        assert isinstance(comp, FuncType)
+        return _spelled(i.kind, comp)
 
     def wrong(self, i: Import, found: str) -> LinkError:
-        return LinkError(
-            f"incompatible import type: {_label(i)} must be a {i.kind} {self._type_text(i.type)}, not {found}"
-        )
+        return LinkError(f"incompatible import type: {_label(i)} must be {self._wanted(i)}, not {found}")
 
     def finish(self, store: Store) -> list[Extern]:
         """The external values, with a host function in ``store`` for every callable."""
@@ -84,7 +85,7 @@ class Linker:
         func: FuncInstance = native.instance_of(value)
         assert isinstance(i.type, int)
         if not link_matches_heap(func.type_index, func.types, i.type, self.types):
-            raise self.wrong(i, f"{func.type}")
+            raise self.wrong(i, _spelled("func", func.type))
         self.stores.append(func.store)
         return func
 
@@ -94,7 +95,7 @@ class Linker:
         table: TableInstance = value._instance
         assert isinstance(i.type, TableType)
         if not link_matches_table(table.type, table.types, i.type, self.types):
-            raise self.wrong(i, str(table.type))
+            raise self.wrong(i, _spelled("table", table.type))
         self.stores += [k for k in table.keep if isinstance(k, Store)]
         return table
 
@@ -104,7 +105,7 @@ class Linker:
         memory: MemoryInstance = value._instance
         assert isinstance(i.type, MemoryType)
         if not matches_memory(memory.type, i.type):
-            raise self.wrong(i, str(memory.type))
+            raise self.wrong(i, _spelled("memory", memory.type))
         return memory
 
     def global_(self, i: Import, value: Any) -> Extern:
@@ -121,7 +122,7 @@ class Linker:
             return made
         cell: GlobalInstance = value._instance
         if not link_matches_global(cell.type, cell.types, wanted, self.types):
-            raise self.wrong(i, str(cell.type))
+            raise self.wrong(i, _spelled("global", cell.type))
         self.stores += [k for k in cell.keep if isinstance(k, Store)]
         return cell
 
@@ -131,7 +132,7 @@ class Linker:
         tag = value
         assert isinstance(i.type, TagType)
         if tag.types.key(tag.type_index) != self.types.key(i.type.type):
-            raise self.wrong(i, str(tag.type))
+            raise self.wrong(i, _spelled("tag", tag.type))
         return tag
 
 
@@ -153,6 +154,12 @@ def _find(imports: Mapping[str, Mapping[str, object]], i: Import) -> object:
     if not isinstance(space, Mapping):
         raise TypeError(f"imports[{i.module!r}] must be a mapping of names to values, not {values.kind_of(space)}")
     return space.get(i.name, _MISSING)
+
+
+def _spelled(kind: Kind, type: FuncType | TableType | MemoryType | GlobalType) -> str:
+    """A type as the text format has it: ``(memory 1 2)``, ``(func (param i32))``."""
+    text = type.text()
+    return f"({kind} {text})" if text else f"({kind})"
 
 
 def _label(i: Import) -> str:

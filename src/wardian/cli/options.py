@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from wardian.api.engine import Engine
 
-_SIZE: Final = r"(\d+(?:\.\d+)?)([KMGT]?)(?:I?B)?"
-_SIZE_UNITS: Final = MappingProxyType({"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40})
 _DURATION: Final = r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)?"
 _DURATION_UNITS: Final = MappingProxyType({"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0})
 _SWITCH: Final = MappingProxyType(
@@ -64,13 +62,14 @@ def usage(message: str, hint: str | None = None) -> CliError:
     return CliError(message, hint=hint, code=2)
 
 
-def parse_size(text: str) -> int:
-    """A number of bytes: ``"65536"``, ``"64K"``, ``"1.5G"``, ``"64MiB"``; units are powers of 1024."""
-    match = re.fullmatch(_SIZE, text.strip().upper(), re.ASCII)
-    if match is None:
-        raise usage(f"{text!r} is not a size", "a number of bytes, or a number with K, M, G or T: 64M")
-    number, unit = match[1], _SIZE_UNITS[match[2]]
-    return int(float(number) * unit) if "." in number else int(number) * unit
+def size_option(text: str) -> int:
+    """:func:`wardian.limits.parse_size`, for a text that a user typed."""
+    from wardian.limits import parse_size
+
+    try:
+        return parse_size(text)
+    except ValueError:
+        raise usage(f"{text!r} is not a size", "a number of bytes, or a number with K, M, G or T: 64M") from None
 
 
 def parse_duration(text: str) -> float:
@@ -91,8 +90,8 @@ def parse_switch(text: str) -> bool:
 WASM_KEYS: Final[MappingProxyType[str, tuple[Callable[[str], object], str]]] = MappingProxyType(
     {
         "timeout": (parse_duration, "stop the guest after this wall-clock time: 5s, 250ms"),
-        "max-memory-size": (parse_size, "the most a linear memory may grow to: 64M"),
-        "max-wasm-stack": (parse_size, "the stack a guest may use: 512K"),
+        "max-memory-size": (size_option, "the most a linear memory may grow to: 64M"),
+        "max-wasm-stack": (size_option, "the stack a guest may use: 512K"),
         "unknown-imports-default": (parse_switch, "imports nobody defines return zeros"),
         "unknown-imports-trap": (parse_switch, "imports nobody defines trap when called"),
     }

@@ -20,7 +20,7 @@ from wardian.api.module import ImportType, Module
 from wardian.capability.stream import CaptureOutput
 from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
 from wardian.grants import Capture, Data, DirGrant, Grants, Inherit, InputGrant, Null, OutputGrant
-from wardian.limits import Limits
+from wardian.limits import Limits, parse_size
 from wardian.record import Record
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
@@ -225,18 +225,6 @@ def _limits(limits: Limits, memory: int | str | None, stack: int | str | None) -
     if stack is not None:
         limits = limits.__replace__(stack=parse_size(stack))
     return limits
-
-
-def parse_size(value: int | str) -> int:
-    """Bytes from a number or a text such as ``"64M"`` or ``"1.5G"``. Raises ``ValueError``."""
-    if isinstance(value, int):
-        return value
-    text = value.strip().upper().removesuffix("IB").removesuffix("B")
-    shift = {"K": 10, "M": 20, "G": 30, "T": 40}.get(text[-1:], 0)
-    try:
-        return int(float(text[:-1] if shift else text) * (1 << shift))
-    except (ValueError, OverflowError):
-        raise ValueError(f"{value!r} is not a size; give bytes, or a text such as '64M'") from None
 
 
 def _dirs(dirs: Dirs | None) -> Iterable[DirGrant]:

@@ -141,6 +141,11 @@ class FuncType(Record):
     def __str__(self) -> str:
         return f"({', '.join(map(repr, self.params))}) -> ({', '.join(map(repr, self.results))})"
 
+    def text(self) -> str:
+        """As the text format has it: ``(param i32 i32) (result i64)``."""
+        both = (("param", self.params), ("result", self.results))
+        return " ".join(f"({word} {' '.join(map(repr, types))})" for word, types in both if types)
+
 
 @final
 class StructType(Record):
@@ -176,11 +181,20 @@ class TypeLimits(Record):
     def address(self) -> NumType:
         return I64 if self.is64 else I32
 
+    def text(self) -> str:
+        """As the text format has it: ``1 2``, ``i64 0``."""
+        most = "" if self.max is None else f" {self.max}"
+        return f"{'i64 ' if self.is64 else ''}{self.min}{most}"
+
 
 @final
 class TableType(Record):
     element: RefType
     limits: TypeLimits
+
+    def text(self) -> str:
+        """As the text format has it: ``1 2 funcref``."""
+        return f"{self.limits.text()} {self.element!r}"
 
 
 @final
@@ -191,11 +205,21 @@ class MemoryType(Record):
     shared: bool = False
     page_size_log2: int = 16
 
+    def text(self) -> str:
+        """As the text format has it: ``1 2 shared``."""
+        shared = " shared" if self.shared else ""
+        pages = "" if self.page_size_log2 == 16 else f" (pagesize {1 << self.page_size_log2})"
+        return f"{self.limits.text()}{shared}{pages}"
+
 
 @final
 class GlobalType(Record):
     value: ValType
     mutable: bool
+
+    def text(self) -> str:
+        """As the text format has it: ``(mut i32)``."""
+        return f"(mut {self.value!r})" if self.mutable else repr(self.value)
 
 
 @final

@@ -26,7 +26,6 @@ from wardian.syntax.types import (
     StructType,
     SubType,
     TableType,
-    TypeLimits,
     ValType,
 )
 from wardian.text.body import HINTED
@@ -41,7 +40,6 @@ _LINE: Final = 512
 
 _SECTION_NAMES: Final = MappingProxyType({id: name for name, id in SECTION_IDS.items()})
 _SINGLE: Final = (SECTION_IDS["start"], SECTION_IDS["datacount"])
-_PAGE_LOG2: Final = 16
 _NEED_DATA_COUNT: Final = (Imm.DATA, Imm.MEMORY_INIT, Imm.TYPE_DATA)
 
 _KIND_SPACES: Final = MappingProxyType[Kind, Subsection](
@@ -148,17 +146,8 @@ class ModulePrinter:
             out += f" (field {named}{self.words.field_type(field)})"
         return out
 
-    def _limits(self, limits: TypeLimits) -> str:
-        most = "" if limits.max is None else f" {limits.max}"
-        return f"{'i64 ' if limits.is64 else ''}{limits.min}{most}"
-
-    def _memory_type(self, type: MemoryType) -> str:
-        shared = " shared" if type.shared else ""
-        pages = "" if type.page_size_log2 == _PAGE_LOG2 else f" (pagesize {1 << type.page_size_log2})"
-        return self._limits(type.limits) + shared + pages
-
     def _table_type(self, type: TableType) -> str:
-        return f"{self._limits(type.limits)} {self.words.type(type.element)}"
+        return f"{type.limits.text()} {self.words.type(type.element)}"
 
     def _global_type(self, type: GlobalType) -> str:
         return f"(mut {self.words.type(type.value)})" if type.mutable else self.words.type(type.value)
@@ -169,7 +158,7 @@ class ModulePrinter:
         if isinstance(type, TableType):
             return self._table_type(type)
         if isinstance(type, MemoryType):
-            return self._memory_type(type)
+            return type.text()
         return self._global_type(type) if isinstance(type, GlobalType) else self.words.type_use(type.type)
 
     # -- the small sections --------------------------------------------------------------------------------------------
@@ -187,7 +176,7 @@ class ModulePrinter:
 
     def _memories(self) -> Iterator[str]:
         for type in self.module.memories:
-            yield f"  (memory{self._define(Subsection.MEMORY)} {self._memory_type(type)})"
+            yield f"  (memory{self._define(Subsection.MEMORY)} {type.text()})"
 
     def _tags(self) -> Iterator[str]:
         for tag in self.module.tags:
