@@ -166,6 +166,9 @@ def br_on_null(lo: Lowering, fam: f.BrOnNull, imm: int) -> None:
 
 def call(lo: Lowering, fam: f.Call, imm: int) -> None:
     type_ = lo.facts.func_type(lo.facts.module.func_type_index(imm))
+    if lo.inliner is not None and not fam.tail and lo.inliner.takes(imm):
+        lo.call_inline(imm, type_)
+        return
     call_known(lo, imm, imm < lo.facts.layout.counts[0], type_, tail=fam.tail)
 
 

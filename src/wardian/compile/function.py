@@ -11,7 +11,7 @@ basic blocks whose parameters are phis.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, Protocol, TypeAlias, final
 
 from wardian.compile import emit
 from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, Emitter, Value, const, phi_text
@@ -127,6 +127,17 @@ class Frame:
         return len(self.incoming)
 
 
+class Inlining(Protocol):
+    """See :class:`wardian.compile.inline.Inliner`."""
+
+    def takes(self, function: int) -> bool: ...
+
+
+def inline_symbol(index: int) -> str:
+    """The name of a defined function's copy that is put in place of calls."""
+    return f"{abi.function_symbol(index)}.inline"
+
+
 @final
 class Exits:
     """Stand-ins for the frames around a loop, so that something can be done on every way out of it."""
@@ -173,6 +184,7 @@ class Lowering:
         "frames",
         "hint",
         "index",
+        "inliner",
         "local_types",
         "locals",
         "proven",
@@ -198,6 +210,8 @@ class Lowering:
         self.safepoints = 0
         self.elements: list[tuple[int, str, str]] = []
         self.tries: list[Frame] = []
+        self.inliner: Inlining | None = None
+        """Who says which calls are replaced, if any are."""
         self.proven: Exits | None = None
         """Set while a loop is lowered whose guarded accesses cannot trap; see :mod:`wardian.compile.versions`."""
         self._propagates = False
@@ -402,8 +416,24 @@ class Lowering:
         value = self.b.call(result, code, args, "tailcc ")
         if self.facts.options.exceptions:
             self._handlers.after_call(self)
-        names = [self.facts.llvm(t) for t in type.results]
+        self._results(value, args, type)
+
+    def call_inline(self, function: int, type: FuncType) -> None:
+        """Call a function that LLVM is to put in place of the call (:mod:`wardian.compile.inline`): nothing can be
+        thrown or collected in it."""
+        args = [CTX]
+        many = len(type.results) > abi.MAX_REGISTER_RESULTS
         if many:
+            args.append(self._result_buffer(len(type.results)))
+        args += self.pop_n(len(type.params))
+        symbol = inline_symbol(function - self.facts.layout.counts[0])
+        result = abi.result_type(type.results, self.facts.types)
+        self._results(self.b.call(result, (f"@{symbol}", "ptr"), args, "tailcc "), args, type)
+
+    def _results(self, value: Value, args: list[Value], type: FuncType) -> None:
+        """Push what a call returned."""
+        names = [self.facts.llvm(t) for t in type.results]
+        if len(names) > abi.MAX_REGISTER_RESULTS:
             buffer = args[1]
             self.stack += [
                 self.b.load(self.b.offset(buffer, abi.RESULT_SLOT * i), name, "") for i, name in enumerate(names)
@@ -510,6 +540,15 @@ class Lowering:
     def frame_estimate(self) -> int:
         """More bytes of stack than the function's frame can need, as long as LLVM keeps no value twice."""
         return SLOT_SIZE * (self.b.names + len(self.locals) + self._ret_slots + self._most_args)
+
+    def inline_text(self) -> str:
+        """The function as one that LLVM puts in place of its calls (:mod:`wardian.compile.inline`)."""
+        name = abi.function_symbol(self.index)
+        text = self.text(False)
+        assert not self.calls, "only functions without calls are put in place of theirs"
+        first, rest = text.split("\n", 1)
+        first = first.replace(f"@{name}(", f"@{inline_symbol(self.index)}(").replace("define ", "define internal ")
+        return f"{first[:-1]}alwaysinline {{\n{rest}"
 
     def text(self, split: bool) -> str:
         """The function, without declarations, which are ``b.declared``.

@@ -429,7 +429,10 @@ _HANDLERS: Final[MappingProxyType[type[Family], _Handler]] = MappingProxyType(
     }
 )
 
-_COMPUTES: Final[frozenset[type[Family]]] = frozenset(
+UNDERSTOOD: Final = frozenset(_HANDLERS)
+"""Families the walk follows: control, locals, integers, accesses of memory."""
+
+COMPUTES: Final[frozenset[type[Family]]] = frozenset(
     {
         f.IntUn, f.IntExtend, f.IntDiv, f.FloatUn, f.FloatBin, f.FloatCmp, f.Wrap, f.ExtendI32, f.TruncFloat,
         f.ConvertInt, f.Demote, f.Promote, f.Reinterpret, f.SimdShuffle, f.SimdSwizzle, f.SimdSplat, f.SimdExtractLane,
@@ -457,7 +460,7 @@ def _walk(steps: Iterable[Step]) -> Walk:
         handler = _HANDLERS.get(family)
         if handler is not None:
             handler(walk, row.family, imm)
-        elif family in _COMPUTES and row.params is not None and row.results is not None:
+        elif family in COMPUTES and row.params is not None and row.results is not None:
             del walk.stack[len(walk.stack) - len(row.params) :]
             walk.stack += [None] * len(row.results)
         else:

@@ -8,7 +8,7 @@ table has one lowering, or its rows are refused by name.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NoReturn, final
 
 from wardian.compile import (
@@ -25,6 +25,7 @@ from wardian.compile import (
 )
 from wardian.compile.emit import HINT, METADATA
 from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
+from wardian.compile.inline import Inliner
 from wardian.compile.loops import Step
 from wardian.compile.versions import replay
 from wardian.errors import FeatureDisabled
@@ -105,14 +106,53 @@ def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: 
     ``preamble`` holds target lines and attribute group #0. ``split``: see :meth:`Lowering.text`, which is done in any
     case for a function whose frame may be large.
     """
-    lo = Lowering(facts, index, check_locals(ctx, index), handlers())
-    target = Hinted(lo, facts.hints) if facts.hints else lo
-    if facts.options.opt != "O0" and facts.options.checks == "guard":
-        record = Recorder()
-        validate_body(ctx, index, record)
-        replay(lo, target.step, record.steps)
-    else:
+    lo, target = _lowering(facts, ctx, index)
+    declared = set(STACK_DECLARATIONS)
+    inlined: list[str] = []
+    if facts.options.opt == "O0":
         validate_body(ctx, index, target)
+    else:
+        steps = _recorded(ctx, index)
+        inliner = lo.inliner = Inliner(facts, lambda callee: _recorded(ctx, callee))
+        inliner.begin(index, len(steps))
+        _lower(lo, target.step, steps)
+        for callee, instructions in inliner.used.items():
+            inner, target = _lowering(facts, ctx, callee)
+            inner.inliner = _EVERY
+            _lower(inner, target.step, instructions)
+            inlined.append(inner.inline_text())
+            declared |= inner.b.declared
     text = lo.text(facts.options.stack_checks and (split or lo.frame_estimate() > SMALL_FRAME))
-    declared = sorted(lo.b.declared.union(STACK_DECLARATIONS))
-    return "\n".join([preamble, *declared, text, METADATA, lo.b.loop_metadata()])
+    declared |= lo.b.declared
+    return "\n".join([preamble, *sorted(declared), *inlined, text, METADATA, lo.b.loop_metadata()])
+
+
+class _Every:
+    """In a callee that is put in place of its call, so are its own."""
+
+    def takes(self, function: int) -> bool:
+        return True
+
+
+_EVERY: Final = _Every()
+
+
+def _lowering(facts: ModuleFacts, ctx: ModuleContext, index: int) -> tuple[Lowering, Lowering | Hinted]:
+    """A fresh lowering and what to give its instructions to."""
+    lo = Lowering(facts, index, check_locals(ctx, index), handlers())
+    return lo, Hinted(lo, facts.hints) if facts.hints else lo
+
+
+def _recorded(ctx: ModuleContext, index: int) -> list[Step]:
+    """The validated instructions of a defined function."""
+    record = Recorder()
+    validate_body(ctx, index, record)
+    return record.steps
+
+
+def _lower(lo: Lowering, step: Callable[..., None], steps: list[Step]) -> None:
+    if lo.facts.options.checks == "guard":
+        replay(lo, step, steps)
+    else:
+        for each in steps:
+            step(*each)
