@@ -30,19 +30,21 @@ class Time(NamedTuple):
     cpu: float
 
 
+TIERS: Final = ("O2", "baseline", "auto")
+
+
 def tiers() -> list[str]:
-    """The levels of optimisation this version has."""
+    """The levels of optimisation to compare: WARDIAN_BENCH_TIERS, or all that this version has."""
     from wardian import Config
 
     found = []
-    for level in ("O2", "baseline", "auto"):
+    for level in os.environ.get("WARDIAN_BENCH_TIERS", ",".join(TIERS)).split(","):
         try:
             Config(opt=level)  # type: ignore[arg-type]
         except ValueError:
             continue
         found.append(level)
-    # Without tier-up "auto" is one of the two levels, by size: nothing to compare.
-    return found if "baseline" in found else ["O2"]
+    return found
 
 
 def node() -> str | None:
