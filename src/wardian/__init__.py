@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from wardian.api.handles import Func, Global, Instance, Memory, Table
     from wardian.api.module import Module
     from wardian.errors import (
+        ArtifactError,
         Exit,
         FeatureDisabled,
         Interrupted,
@@ -38,6 +39,7 @@ __version__: Final = "0.1.0"
 
 __all__ = (
     "Array",
+    "ArtifactError",
     "Config",
     "Engine",
     "ExceptionRef",
@@ -70,6 +72,7 @@ __all__ = (
 _HOMES: Final = MappingProxyType(
     {
         "Array": "wardian.runtime.references",
+        "ArtifactError": "wardian.errors",
         "Config": "wardian.api.config",
         "Engine": "wardian.api.engine",
         "ExceptionRef": "wardian.runtime.references",

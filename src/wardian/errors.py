@@ -67,6 +67,12 @@ class InvalidError(BadInput):
 
 
 @final
+class ArtifactError(BadInput):
+    """A compiled module cannot be loaded: it is damaged, not authentic, or made by another version or for another
+    CPU."""
+
+
+@final
 class LinkError(BadInput):
     """The imports given do not fit what the module asks for (spec: "Instantiation")."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,6 +100,29 @@ def test_inspect_refuses_a_malformed_one(cli: Cli, tmp_path: Path) -> None:
     done = cli("inspect", "cut.wasm")
     assert done.returncode == 1
     assert "offset 0x9" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_compile_into_a_file(cli: Cli, wat: Wat, tmp_path: Path) -> None:
+    wat("good.wasm", GOOD)
+    done = cli("compile", "-O0", "good.wasm", "-o", "good.cwasm", "-j", "2")
+    assert done.returncode == 0, done.stderr
+    assert "good.cwasm" in done.stdout
+    shutil.rmtree(tmp_path / "cache")
+    done = cli("run", "-W", "unknown-imports-trap", "--invoke", "run", "good.cwasm", "1", "2")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+    assert not (tmp_path / "cache").exists()
+    data = (tmp_path / "good.cwasm").read_bytes()
+    (tmp_path / "bad.cwasm").write_bytes(data[:-1])
+    done = cli("run", "--invoke", "run", "bad.cwasm")
+    assert done.returncode == 1
+    assert "damaged" in done.stderr
+    done = cli("validate", "good.cwasm")
+    assert "wardian has compiled" in done.stderr
+    done = cli("compile", "-j", "0", "good.wasm")
+    assert done.returncode == 2
+    done = cli("compile", "good.wasm", "-o", "nowhere/x.cwasm")
+    assert done.returncode == 1
+    assert "cannot be written" in done.stderr
 
 
 def test_compile_fills_the_cache_and_cache_clears_it(cli: Cli, wat: Wat, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import threading
 import weakref
 from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Literal, final
 
+from wardian.compile.artifact import Functions
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.compiler import with_deep_stack
 from wardian.compile.options import CodeOptions
@@ -55,15 +56,24 @@ _INLINE_STACK: Final = 3 << 20
 class ModuleCode:
     """Implements :class:`wardian.runtime.instance.Code`."""
 
-    def __init__(self, engine: Engine, ctx: ModuleContext, name: str | None, *, exceptions: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        ctx: ModuleContext,
+        name: str | None,
+        *,
+        exceptions: bool = False,
+        options: CodeOptions | None = None,
+    ) -> None:
+        """``options`` are the configuration's, or what it makes of the module's size, unless given."""
         self.engine = engine
         self.ctx = ctx
         self.name = name
         module = ctx.module
         self.layout = InstanceLayout.of(module)
         engine.check_layout(self.layout)
-        self.options = self._options(exceptions)
-        self._with_exceptions: ModuleCode | None = self if exceptions else None
+        self.options = options or self._options(exceptions)
+        self._with_exceptions: ModuleCode | None = self if self.options.exceptions else None
         self._before: ModuleCode | None = None
         count = len(module.funcs)
         self.codes = Block(8 * count)
@@ -85,6 +95,7 @@ class ModuleCode:
         self._baseline: BaselineCompiler | Literal[False] | None = False
         self.refused: Counter[str] = Counter()
         """Why functions were left to LLVM that the baseline tier should have compiled."""
+        self._given: Functions | None = None
         self._names: Names | None = None
         self._hints: Mapping[int, bool] | None = None
         self._glue: dict[int, tuple[int, int]] = {}
@@ -113,7 +124,9 @@ class ModuleCode:
     def with_exceptions(self) -> ModuleCode:
         with self._lock:
             if self._with_exceptions is None:
-                self._with_exceptions = ModuleCode(self.engine, self.ctx, self.name, exceptions=True)
+                self._with_exceptions = ModuleCode(
+                    self.engine, self.ctx, self.name, exceptions=True, options=self.options.__replace__(exceptions=True)
+                )
                 # Instances that go over to it have contexts that go on pointing into the tables of this one.
                 self._with_exceptions._before = self
             return self._with_exceptions
@@ -141,18 +154,24 @@ class ModuleCode:
 
     def _compile(self, indices: list[int]) -> int:
         """Compile functions now and map them; the address of the last."""
-        compiler = self.engine.compiler
-        made = self._by_stencils(indices) if self.options.opt == "baseline" else self._by_llvm(self.options, indices)
+        made = self._make_here(indices)
+        self._new += made
+        if self.engine.compiler.cache is not None:
+            self.engine.remember(self)
+        return self._map(made)
+
+    def _make_here(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
+        """Compile functions in this process."""
+        return self._by_stencils(indices) if self.options.opt == "baseline" else self._by_llvm(self.options, indices)
+
+    def _map(self, made: list[tuple[int, bytes, int]]) -> int:
+        """Map functions, each for itself; the address of the last."""
         address = 0
         imported = self.layout.counts[0]
         for index, code, entry in made:
             at = self.engine.process.map_code(code, [(0, len(code), imported + index)], weakref.ref(self))
             self._mapped.append(at)
-            address = at + entry
-            self._cached[index] = address
-            self._new.append((index, code, entry))
-        if compiler.cache is not None:
-            self.engine.remember(self)
+            address = self._cached[index] = at + entry
         return address
 
     def _by_llvm(self, options: CodeOptions, indices: list[int]) -> list[tuple[int, bytes, int]]:
@@ -193,7 +212,12 @@ class ModuleCode:
         if self.engine.compiler.cache is None:
             return
         found = self.engine.compiler.load_functions(self._cache_key())
-        if found is None or not found.blob:
+        if found is not None:
+            self._map_all(found)
+
+    def _map_all(self, found: Functions) -> None:
+        """Map functions as one region."""
+        if not found.blob:
             return
         count, imported = len(self.ctx.module.funcs), self.layout.counts[0]
         ranges = [(at, size, imported + index) for index, (at, size, _) in found.rows.items() if index < count]
@@ -208,16 +232,57 @@ class ModuleCode:
         if new:
             self.engine.compiler.store_functions(self._cache_key(), new)
 
-    def compile_all(self, progress: Callable[[int, int], None] | None) -> None:
-        """Compile every function that is not yet; ``progress(done, of)`` now and then."""
-        count = len(self.ctx.module.funcs)
+    def compile_all(self, progress: Callable[[int, int], None] | None, jobs: int = 1) -> None:
+        """Compile every function that is not yet, in ``jobs`` processes; ``progress(done, of)`` now and then."""
+        functions = self.gather(progress, jobs)
         with self._lock:
-            self._load()
-        for index in range(count):
-            self.resolve(index)
-            if progress is not None and (index % 16 == 15 or index == count - 1):
-                progress(index + 1, count)
-        self.flush()
+            if self._loaded or self._cached:
+                for index, (at, size, entry) in functions.rows.items():
+                    if index not in self._cached:
+                        self._map([(index, functions.blob[at : at + size], entry - at)])
+            else:
+                self._loaded = True
+                self._map_all(functions)
+            for index, address in self._cached.items():
+                self._publish(index, address)
+
+    def gather(self, progress: Callable[[int, int], None] | None, jobs: int = 1) -> Functions:
+        """The code of every function: from the cache, or compiled now, in ``jobs`` processes, and added to the cache.
+
+        Raises what validation and compilation of the bodies raise.
+        """
+        compiler, count = self.engine.compiler, len(self.ctx.module.funcs)
+        with self._lock:
+            new = list(self._new)
+        known = self._given or (compiler.load_functions(self._cache_key()) if compiler.cache is not None else None)
+        known = Functions.join(known, new)
+        missing = [index for index in range(count) if index not in known.rows]
+        made: list[tuple[int, bytes, int]] = []
+        for some in self._make(missing, jobs):
+            made += some
+            if progress is not None:
+                progress(count - len(missing) + len(made), count)
+        compiler.store_functions(self._cache_key(), [*new, *made])
+        return Functions.join(known, sorted(made))
+
+    def _make(self, missing: list[int], jobs: int) -> Iterator[list[tuple[int, bytes, int]]]:
+        """Compile functions, a few at a time."""
+        bodies = self.ctx.module.bodies
+        if jobs > 1 and missing and self.options.opt != "baseline":
+            from wardian.compile.parallel import WORTH_WHILE, compile_parallel
+
+            if sum(bodies[index][1] - bodies[index][0] for index in missing) >= WORTH_WHILE:
+                hints, limits = dict(self._branch_hints()), self.engine.config.limits
+                yield from compile_parallel(self.ctx, self.options, missing, hints, limits, jobs, self._make_here)
+                return
+        for index in missing:
+            yield self._make_here([index])
+
+    def give(self, functions: Functions) -> None:
+        """Use this code, which is this module's, for these options; neither the cache nor the compiler is asked."""
+        with self._lock:
+            self._given, self._loaded = functions, True
+            self._map_all(functions)
 
     # -- glue and names ------------------------------------------------------------------------------------------------
 
@@ -228,6 +293,9 @@ class ModuleCode:
             assert isinstance(comp, FuncType)
             found = self._glue[type_index] = self.engine.glue(signature_code(comp, self.ctx.module.types))
         return found
+
+    def is_function_type(self, type_index: int) -> bool:
+        return isinstance(self.ctx.types.expand(type_index), FuncType)
 
     def func_facts(self, index: int) -> tuple[int, str, int]:
         """See :class:`wardian.runtime.instance.Code`."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from wardian.api.code import ModuleCode
     from wardian.api.handles import Instance
     from wardian.api.prepared import PreparedModule
+    from wardian.compile.bundle import Bundle
 
 
 class ImportType(NamedTuple):
@@ -54,6 +55,22 @@ def _binary(source: bytes | bytearray | memoryview | str, config: Config) -> byt
     return given
 
 
+def _jobs(jobs: int) -> int:
+    if jobs < 0:
+        raise ValueError("jobs cannot be negative")
+    if jobs == 0:
+        from wardian.compile.parallel import processors
+
+        return processors()
+    return jobs
+
+
+def _check_key(key: bytes | None) -> bytes | None:
+    if key is not None and not 1 <= len(key) <= 64:
+        raise ValueError("a key has 1 to 64 bytes")
+    return key
+
+
 @final
 class Module:
     """A WebAssembly module from its binary form or its text.
@@ -84,6 +101,7 @@ class Module:
 
             validate_bodies(self._ctx)
         self._code: ModuleCode | None = None
+        self._bundle: Bundle | None = None
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str], engine: Engine | None = None) -> Module:
@@ -129,16 +147,58 @@ class Module:
         if self._code is None:
             from wardian.api.code import ModuleCode
 
-            self._code = ModuleCode(self.engine, self._ctx, self.name)
+            if self._bundle is None:
+                self._code = ModuleCode(self.engine, self._ctx, self.name)
+            else:
+                from wardian.api.bundles import code_of
+
+                self._code = code_of(self._bundle, self.engine, self._ctx, self.name)
         return self._code
 
-    def compile(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def compile(self, progress: Callable[[int, int], None] | None = None, *, jobs: int = 1) -> None:
         """Compile every function now and fill the cache; ``progress(done, total)`` is called now and then.
+
+        ``jobs`` processes work on a large module; 0 stands for as many as there are processors.
 
         Raises :class:`InvalidError` or :class:`MalformedError` for a body that was not yet validated,
         :class:`FeatureDisabled` for code this version cannot compile.
         """
-        self.code().compile_all(progress)
+        self.code().compile_all(progress, _jobs(jobs))
+
+    def serialize(
+        self, *, key: bytes | None = None, jobs: int = 1, progress: Callable[[int, int], None] | None = None
+    ) -> bytes:
+        """The module with all its machine code, for :meth:`deserialize`: it then runs without being compiled.
+
+        What is not compiled yet is compiled now, as by :meth:`compile`. ``key`` (1 to 64 bytes) authenticates the
+        result: only who has it can make or change one that :meth:`deserialize` takes with that key. Raises as
+        :meth:`compile` does.
+        """
+        from wardian.api.bundles import pack
+
+        return pack(self.code(), _check_key(key), _jobs(jobs), progress)
+
+    @classmethod
+    def deserialize(cls, data: bytes, engine: Engine | None = None, *, key: bytes | None = None) -> Module:
+        """The module that :meth:`serialize` made these bytes of. Neither validates nor compiles.
+
+        .. warning:: The bytes hold native code. Load only what you or somebody you trust has made, and nobody else
+           could change since: with ``key`` that is checked; without, the bytes are only checked for damage.
+
+        How it was compiled is part of the bytes, whatever the engine's configuration says. Raises
+        :class:`ArtifactError` for what is damaged, not authentic, or was made by another version or for another CPU.
+        """
+        from wardian.api.bundles import unpack
+
+        used = engine or default_engine()
+        bundle = unpack(data, used, _check_key(key))
+        module = cls.__new__(cls)
+        module.engine = used
+        module.decl = decode(bundle.source, used.config.features, used.config.limits)
+        module._ctx = validate_module(module.decl, used.config.features, used.config.limits)
+        module._bundle = bundle
+        module._code = None
+        return module
 
     def instantiate(
         self,

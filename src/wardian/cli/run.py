@@ -23,7 +23,7 @@ from wardian.cli.options import (
     wasm_help,
 )
 from wardian.cli.report import INTERRUPTED, CliError, safe, say
-from wardian.cli.source import read_module
+from wardian.cli.source import is_compiled, read_program
 from wardian.cli.values import read_arguments, show
 from wardian.errors import printable
 
@@ -59,6 +59,7 @@ examples:
   wardian run --env LANG --env MODE=fast tool.wasm
   wardian run --invoke add math.wasm 1 2        prints the results, one a line
   wardian run -W timeout=5s,max-memory-size=64M untrusted.wasm < input
+  wardian run tool.cwasm                        what `wardian compile -o` made: native code, of a maker you trust
 
 The exit code is the guest's own; 134 for a trap (a timeout is one), 1 if it cannot be run, 2 for bad usage."""
 
@@ -215,13 +216,13 @@ def main(argv: list[str]) -> int:
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
     environment = _environment(options.env)
     directories = [_directory(word) for word in options.dir]
-    source = read_module(path)
+    source = read_program(path)
 
     from wardian.api.module import Module
     from wardian.sandbox.run import run
 
     engine = build_engine(level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches)
-    module = Module(source, engine)
+    module = Module.deserialize(source, engine) if is_compiled(source) else Module(source, engine)
     arguments: list[object] = list(words)
     if options.invoke is None:
         _require_start(module, path)

@@ -9,6 +9,8 @@ from wardian.cli.report import CliError
 
 WASM: Final = b"\0asm"
 VERSION: Final = b"\1\0\0\0"
+COMPILED: Final = b"\0wardian"
+"""How a compiled module begins (:mod:`wardian.compile.bundle`, which is not loaded to find that out)."""
 _COMPONENT: Final = b"\x0d\0\1\0"
 
 _ASSEMBLE: Final = "build it for the target wasm32-wasi to run it here"
@@ -17,6 +19,7 @@ _UNPACK: Final = "unpack it first"
 _SIGNATURES: Final = (
     # first bytes, what that is, what to do about it
     (b"\x7fELF", "an ELF file (a native Linux program or library)", _ASSEMBLE),
+    (COMPILED, "a module that wardian has compiled", "wardian run takes it; give its .wasm here"),
     (b"MZ", "a Windows program", _ASSEMBLE),
     (b"\xcf\xfa\xed\xfe", "a Mach-O file (a native macOS program)", _ASSEMBLE),
     (b"\xca\xfe\xba\xbe", "a Mach-O or Java class file", _ASSEMBLE),
@@ -52,11 +55,25 @@ def describe(head: bytes) -> tuple[str, str | None]:
     return f"it begins with {head[:4].hex(' ')}, not 00 61 73 6d", None
 
 
+def read_program(path: str) -> bytes:
+    """As :func:`read_module`; it may also be a compiled module (:func:`is_compiled`)."""
+    return _read(path, compiled=True)
+
+
+def is_compiled(data: bytes) -> bool:
+    """Is it what ``wardian compile -o`` writes?"""
+    return data.startswith(COMPILED)
+
+
 def read_module(path: str) -> bytes:
     """The bytes of the module at ``path``, which may be text.
 
     Raises :class:`CliError` when it cannot be read or is neither core Wasm nor a text that might be.
     """
+    return _read(path, compiled=False)
+
+
+def _read(path: str, *, compiled: bool) -> bytes:
     try:
         with open(path, "rb") as file:
             data = file.read()
@@ -67,6 +84,8 @@ def read_module(path: str) -> bytes:
     except OSError as error:
         reason = error.strerror or errno.errorcode.get(error.errno or 0, "unreadable")
         raise CliError(f"{path}: cannot be read: {reason}") from None
+    if compiled and is_compiled(data):
+        return data
     if data[:8] != WASM + VERSION:
         from wardian.text.parse import is_text
 

@@ -81,6 +81,19 @@ class Compiler:
     def _glue_key(self) -> str:
         return "glue-" + key(self.build)
 
+    def glue(self) -> dict[str, Image]:
+        """The images made or loaded so far, by name."""
+        with self._lock:
+            return dict(self._glue or {})
+
+    def give_glue(self, images: Mapping[str, Image]) -> None:
+        """Use these where there are none yet; the cache has been asked first."""
+        with self._lock:
+            if self._glue is None:
+                payload = self.cache.load(self._glue_key()) if self.cache else None
+                self._glue = decode_images(payload) if payload else {}
+            self._glue = {**images, **self._glue}
+
     def core(self) -> Image:
         """The core image (:func:`wardian.compile.glue.core_text`)."""
 

@@ -8,15 +8,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import Final
 
 from wardian.digest import blake2b
+
+SOURCES: Final = ("syntax", "binary", "valid", "vm", "compile", "compile/glue", "compile/baseline")
+"""Folders of the package whose files decide which machine code is made, and what it means."""
 
 
 def build_id() -> bytes:
     """A digest of this engine's sources (by name, size and time), LLVM's wrapper, Python and the CPU."""
     h = blake2b(digest_size=16)
     package = os.path.dirname(os.path.dirname(__file__))
-    for part in ("syntax", "binary", "valid", "vm", "compile", "compile/glue", "compile/baseline"):
+    for part in SOURCES:
         with os.scandir(os.path.join(package, part)) as files:
             for file in sorted((f for f in files if f.name.endswith((".py", ".wasm"))), key=lambda f: f.name):
                 status = file.stat()
@@ -46,6 +50,12 @@ def _cpu() -> bytes:
     except OSError:
         return b"unknown"
     return b"\n".join(line for line in lines if line.startswith((b"flags", b"model name", b"Features")))
+
+
+def cpu_flags() -> set[bytes]:
+    """Feature flags of the first processor."""
+    lines = _cpu().split(b"\n")
+    return {flag for line in lines if line.startswith((b"flags", b"Features")) for flag in line.split()[2:]}
 
 
 def key(*parts: bytes | str | Iterable[str]) -> str:

@@ -1,0 +1,117 @@
+"""A process that compiles functions for another one: job in, machine code out, in frames of bytes over two pipes.
+
+Invariant: nothing but lengths, numbers and code crosses the pipes, and a worker reads only what the process that
+started it writes. A function that cannot be compiled is named as such; why, the other process finds out by itself.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import IO, Final
+
+from wardian.compile.compiler import Compiler, with_deep_stack
+from wardian.compile.options import CodeOptions
+from wardian.errors import WardianError
+from wardian.limits import Features, Limits
+from wardian.valid.context import ModuleContext
+
+_LENGTH: Final = struct.Struct("<Q")
+_ROW: Final = struct.Struct("<III")
+FAILED: Final = 0xFFFFFFFF
+"""In place of a function's entry: it could not be compiled."""
+
+Made = tuple[int, bytes, int]
+"""Index of a defined function, its code, offset of its entry in that."""
+
+
+def write_frame(pipe: IO[bytes], data: bytes) -> None:
+    """One frame; :func:`read_frame` reads it."""
+    pipe.write(_LENGTH.pack(len(data)) + data)
+    pipe.flush()
+
+
+def read_frame(pipe: IO[bytes]) -> bytes | None:
+    """The next frame, or ``None`` at the end."""
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (size,) = _LENGTH.unpack(head)
+    data = pipe.read(size)
+    return data if len(data) == size else None
+
+
+def encode_job(ctx: ModuleContext, options: CodeOptions, hints: dict[int, bool], limits: Limits) -> list[bytes]:
+    """The frames that begin a worker's work."""
+    values = [f"{name}={getattr(ctx.features, name):d}" for name in ctx.features.names()]
+    values += [f"{name}={getattr(limits, name)}" for name in Limits.__match_args__]
+    chosen = [options.opt, options.checks, f"{options.exceptions:d}", f"{options.optimise_below}"]
+    branches = array("Q", [at << 1 | likely for at, likely in hints.items()])
+    return [" ".join(chosen).encode(), " ".join(values).encode(), branches.tobytes(), ctx.module.source]
+
+
+def decode_job(frames: list[bytes]) -> tuple[ModuleContext, CodeOptions, dict[int, bool]]:
+    """Inverse of :func:`encode_job`."""
+    from wardian.binary.decode import decode
+    from wardian.valid.module import validate_module
+
+    opt, checks, exceptions, below = frames[0].decode().split()
+    options = CodeOptions(opt, checks, exceptions == "1", int(below))  # type: ignore[arg-type]
+    given = {name: int(value) for name, value in (item.split("=") for item in frames[1].decode().split())}
+    features = Features(**{name: bool(given[name]) for name in Features.names()})
+    limits = Limits(**{name: given[name] for name in Limits.__match_args__})
+    hints = {word >> 1: bool(word & 1) for word in array("Q", frames[2])}
+    return validate_module(decode(frames[3], features, limits), features, limits), options, hints
+
+
+def encode_made(made: Iterable[Made | int]) -> bytes:
+    """Compiled functions, or the indices of those that failed, as a frame."""
+    out = bytearray()
+    for item in made:
+        index, code, entry = (item, b"", FAILED) if isinstance(item, int) else item
+        out += _ROW.pack(index, len(code), entry) + code
+    return bytes(out)
+
+
+def decode_made(frame: bytes) -> Iterator[Made | int]:
+    """Inverse of :func:`encode_made`."""
+    at = 0
+    while at < len(frame):
+        index, size, entry = _ROW.unpack_from(frame, at)
+        at += _ROW.size
+        yield index if entry == FAILED else (index, frame[at : at + size], entry)
+        at += size
+
+
+def work(job: list[bytes], batches: Iterator[bytes]) -> Iterator[bytes]:
+    """The compiled functions of each batch, which is the indices of defined functions."""
+    ctx, options, hints = decode_job(job)
+    compiler = Compiler(None)
+    for batch in batches:
+        made: list[Made | int] = []
+        for index in array("I", batch):
+            try:
+                made += compiler.compile(ctx, options, [index], hints)
+            except WardianError:
+                made.append(index)
+        yield encode_made(made)
+
+
+def main() -> None:
+    """Serve the process at the other end of standard input and output."""
+    pipe_in, pipe_out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # Whoever prints, prints to standard error: the answers go through a descriptor of their own.
+    os.dup2(2, 1)
+
+    def serve() -> None:
+        job = [read_frame(pipe_in) or b"" for _ in range(4)]
+        for answer in work(job, iter(lambda: read_frame(pipe_in), None)):
+            write_frame(pipe_out, answer)
+
+    try:
+        with_deep_stack(serve)
+    except (KeyboardInterrupt, BrokenPipeError):
+        os._exit(1)
