@@ -17,6 +17,7 @@ from _signal import getsignal  # type: ignore[import-not-found]  # CPython's own
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded
@@ -93,6 +94,8 @@ class Process:
         self._code_used = 0
         self._code_free: dict[int, list[int]] = {}
         self._code_sizes: dict[int, int] = {}
+        self._code_dead: list[int] = []
+        self._code_held = 0
         self._ranges: list[CodeRange] = []
         self._starts: list[int] = []
         self._handles = itertools.count(1)
@@ -305,7 +308,7 @@ class Process:
         """
         size = page_up(len(code))
         n = self.native
-        with self.lock:
+        with self._code_tables():
             free = self._code_free.get(size)
             if free:
                 at = free.pop()
@@ -318,25 +321,46 @@ class Process:
                 raise MemoryError("no memory for compiled code")
             n.write(at, code)
             n.seal(at, size)
-            for offset, length, index in ranges:
-                place = bisect_right(self._starts, at + offset)
-                self._starts.insert(place, at + offset)
-                self._ranges.insert(place, CodeRange(at + offset + length, owner, index))
+            place = bisect_right(self._starts, at)
+            self._ranges[place:place] = [CodeRange(at + o + length, owner, index) for o, length, index in ranges]
+            self._starts[place:place] = [at + offset for offset, _, _ in ranges]
             self._code_sizes[at] = size
         return CodeRegion(at)
+
+    @contextmanager
+    def _code_tables(self) -> Iterator[None]:
+        """Hold the tables of code still: a collection that begins meanwhile, on this thread, may drop regions."""
+        with self.lock:
+            self._code_held += 1
+            try:
+                yield
+            finally:
+                self._code_held -= 1
+                self._sweep_code()
 
     def unmap_code(self, at: int) -> None:
         """Called by :class:`CodeRegion` when nobody can reach the code any more; its address space is used again."""
         with self.lock:
+            self._code_dead.append(at)
+            self._sweep_code()
+
+    def _sweep_code(self) -> None:
+        """Unmap what has been dropped, unless somebody further out is using the tables, who will do it."""
+        if self._code_held:
+            return
+        self._code_held += 1
+        while self._code_dead:
+            at = self._code_dead.pop()
             size = self._code_sizes.pop(at)
             first, last = bisect_right(self._starts, at - 1), bisect_right(self._starts, at + size - 1)
             del self._starts[first:last], self._ranges[first:last]
             self.native.decommit(at, size)
             self._code_free.setdefault(size, []).append(at)
+        self._code_held -= 1
 
     def find_code(self, pc: int) -> CodeRange | None:
         """The function whose code contains ``pc``."""
-        with self.lock:
+        with self._code_tables():
             place = bisect_right(self._starts, pc) - 1
             found = self._ranges[place] if place >= 0 else None
             return found if found is not None and pc <= found.end else None
