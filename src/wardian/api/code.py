@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Literal, final
 
 from wardian.compile.artifact import Functions
+from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.compiler import with_deep_stack
 from wardian.compile.options import CodeOptions
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from wardian.api.engine import Engine
     from wardian.binary.custom import Names
     from wardian.compile.baseline.driver import BaselineCompiler
+    from wardian.compile.function import Resume
 
 OPTIMISE_BELOW: Final = 400_000
 """Bytes of code section up to which ``opt="auto"`` optimises."""
@@ -72,6 +74,8 @@ class ModuleCode:
         module = ctx.module
         self.layout = InstanceLayout.of(module)
         engine.check_layout(self.layout)
+        self._otherwise: Literal["O0", "O2"] = "O0"
+        self._heat: Heat | None = None
         self.options = options or self._options(exceptions)
         self._with_exceptions: ModuleCode | None = self if self.options.exceptions else None
         self._before: ModuleCode | None = None
@@ -93,6 +97,12 @@ class ModuleCode:
         self._loaded = False
         self._cached: dict[int, int] = {}
         self._baseline: BaselineCompiler | Literal[False] | None = False
+        self._better: dict[int, int] = {}
+        """Addresses of optimised code beside the baseline's."""
+        self._better_key: str | None = None
+        self._new_better: list[tuple[int, bytes, int]] = []
+        self._continuations: dict[tuple[int, int], int] = {}
+        self._asked: set[tuple[str, int, int]] = set()
         self.refused: Counter[str] = Counter()
         """Why functions were left to LLVM that the baseline tier should have compiled."""
         self._given: Functions | None = None
@@ -110,8 +120,10 @@ class ModuleCode:
         size = bodies[-1][1] - bodies[0][0] if bodies else 0
         if config.opt != "auto":
             return CodeOptions(config.opt, config.checks, exceptions)
-        opt: Literal["baseline", "O2"] = "O2" if size <= OPTIMISE_BELOW else "baseline"
-        return CodeOptions(opt, config.checks, exceptions, OPTIMISE_FUNCTION_BELOW)
+        # What no stencil does is compiled by LLVM at once.
+        self._otherwise = "O2" if size <= OPTIMISE_BELOW else "O0"
+        self._heat = Heat.after(config.tier_up)
+        return CodeOptions("baseline", config.checks, exceptions, OPTIMISE_FUNCTION_BELOW)
 
     @property
     def has_tags(self) -> bool:
@@ -167,11 +179,8 @@ class ModuleCode:
     def _map(self, made: list[tuple[int, bytes, int]]) -> int:
         """Map functions, each for itself; the address of the last."""
         address = 0
-        imported = self.layout.counts[0]
         for index, code, entry in made:
-            at = self.engine.process.map_code(code, [(0, len(code), imported + index)], weakref.ref(self))
-            self._mapped.append(at)
-            address = self._cached[index] = at + entry
+            address = self._cached[index] = self._map_one(index, code, entry)
         return address
 
     def _by_llvm(self, options: CodeOptions, indices: list[int]) -> list[tuple[int, bytes, int]]:
@@ -190,10 +199,10 @@ class ModuleCode:
             try:
                 if self._baseline is None:
                     raise Unsupported("module")
-                made.append((index, self._baseline.function(index), 0))
+                made.append((index, self._baseline.function(index, self._heat), 0))
             except Unsupported as unsupported:
                 self.refused[unsupported.reason] += 1
-                made += self._by_llvm(self.options.__replace__(opt="O0"), [index])
+                made += self._by_llvm(self.options.__replace__(opt=self._otherwise), [index])
         return made
 
     def _cache_key(self) -> str:
@@ -201,7 +210,10 @@ class ModuleCode:
             ctx, compiler = self.ctx, self.engine.compiler
             features = [name for name in ctx.features.names() if getattr(ctx.features, name)]
             digest = blake2b(ctx.module.source).digest()
-            self._key = compiler.functions_key(digest, self.options, features)
+            heat = f"{self._heat} {self._otherwise}" if self._heat else ""
+            self._key = compiler.functions_key(digest, self.options, [*features, heat])
+            better = self.options.__replace__(opt="O2")
+            self._better_key = compiler.functions_key(digest, better, features) if self._heat else None
         return self._key
 
     def _load(self) -> None:
@@ -211,26 +223,95 @@ class ModuleCode:
         self._loaded = True
         if self.engine.compiler.cache is None:
             return
-        found = self.engine.compiler.load_functions(self._cache_key())
-        if found is not None:
-            self._map_all(found)
+        key = self._cache_key()
+        for each in (key, self._better_key):
+            found = self.engine.compiler.load_functions(each) if each is not None else None
+            mapped = self._map_all(found) if found is not None else {}
+            if each is not key:
+                self._better = mapped
 
-    def _map_all(self, found: Functions) -> None:
-        """Map functions as one region."""
+    def _map_all(self, found: Functions) -> dict[int, int]:
+        """Map functions as one region: their addresses."""
         if not found.blob:
-            return
+            return {}
         count, imported = len(self.ctx.module.funcs), self.layout.counts[0]
         ranges = [(at, size, imported + index) for index, (at, size, _) in found.rows.items() if index < count]
         base = self.engine.process.map_code(found.blob, ranges, weakref.ref(self))
         self._mapped.append(base)
-        self._cached = {index: base + entry for index, (_, _, entry) in found.rows.items() if index < count}
+        mapped = {index: base + entry for index, (_, _, entry) in found.rows.items() if index < count}
+        self._cached.update(mapped)
+        return mapped
+
+    # -- tier-up -------------------------------------------------------------------------------------------------------
+
+    def hot(self, index: int, site: int) -> tuple[int, int]:
+        """See :class:`wardian.runtime.instance.Code`."""
+        if site:
+            self._ask(("loop", index, site))
+        self._ask(("function", index, 0))
+        return self._better.get(index, 0), self._continuations.get((index, site), 0) if site else 0
+
+    def _ask(self, what: tuple[str, int, int]) -> None:
+        """Have something compiled well, once."""
+        if what in self._asked or (what[0] == "function" and what[1] in self._better):
+            return
+        reference = weakref.ref(self)
+
+        def job() -> None:
+            code = reference()
+            if code is not None:
+                code._improve(*what)
+
+        if self.engine.worker.submit(job):
+            self._asked.add(what)
+
+    def _improve(self, kind: str, index: int, site: int) -> None:
+        """Compile a hot function, or what follows on a hot loop of it, and have it used from now on."""
+        compiler, options = self.engine.compiler, self.options.__replace__(opt="O2")
+        start, end = self.ctx.module.bodies[index]
+        if end - start >= options.optimise_below:
+            return
+        if kind == "loop":
+            resume = self._resume(index, site)
+            made = resume and compiler.continuation(self.ctx, options, index, self._branch_hints(), resume)
+            if made:
+                self._continuations[index, site] = self._map_one(index, *made)
+            return
+        for _, code, entry in compiler.compile(self.ctx, options, [index], self._branch_hints()):
+            address = self._map_one(index, code, entry)
+            with self._lock:
+                self._better[index] = self._cached[index] = address
+                if index in self._resolved:
+                    self.codes[8 * index] = address
+                self._new_better.append((index, code, entry))
+        if compiler.cache is not None:
+            self.engine.remember(self)
+
+    def _resume(self, index: int, site: int) -> Resume | None:
+        from wardian.compile.function import Resume
+
+        with self._lock:
+            if not self._baseline:
+                return None
+            places = self._baseline.frame_map(index)
+        return Resume(site, tuple(places.locals), places.operands)
+
+    def _map_one(self, index: int, code: bytes, entry: int) -> int:
+        """Map one function's code: its address."""
+        ranges = [(0, len(code), self.layout.counts[0] + index)]
+        region = self.engine.process.map_code(code, ranges, weakref.ref(self))
+        self._mapped.append(region)
+        return region + entry
 
     def flush(self) -> None:
         """Add newly compiled functions to the cache."""
         with self._lock:
             new, self._new = self._new, []
+            better, self._new_better = self._new_better, []
         if new:
             self.engine.compiler.store_functions(self._cache_key(), new)
+        if better and self._better_key is not None:
+            self.engine.compiler.store_functions(self._better_key, better)
 
     def compile_all(self, progress: Callable[[int, int], None] | None, jobs: int = 1) -> None:
         """Compile every function that is not yet, in ``jobs`` processes; ``progress(done, of)`` now and then."""

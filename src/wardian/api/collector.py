@@ -71,6 +71,9 @@ class CollectorCode:
     def function_name(self, index: int) -> str | None:
         return None
 
+    def hot(self, index: int, site: int) -> tuple[int, int]:
+        return 0, 0
+
     def with_exceptions(self) -> CollectorCode:
         return self
 

@@ -14,9 +14,11 @@ class Config(Record):
     """Choices an :class:`Engine` is made with.
 
     * ``opt``: ``"O2"`` compiles well, ``"baseline"`` at once, by copying machine code, ``"O0"`` is LLVM in a hurry;
-      ``"auto"`` (default) picks per module by its size, since optimising costs about a tenth of a millisecond per
-      instruction: small modules O2, big ones baseline.
+      ``"auto"`` (default) begins with baseline and optimises what is hot, in the background, since optimising costs
+      about a tenth of a millisecond per instruction.
     * ``checks``: what bounds memory accesses: ``"guard"`` pages, or ``"explicit"`` comparisons. Both are exact.
+    * ``tier_up``: under ``"auto"``, after how many calls (or eight times as many turns of its loops) a function is
+      optimised in the background, to be exchanged when that is done.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
     * ``features``, ``limits``: what modules may use.
     * ``lazy``: validate a function body only when the function is first called.
@@ -24,6 +26,7 @@ class Config(Record):
 
     opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
     checks: Literal["guard", "explicit"] = "guard"
+    tier_up: int = 2000
     cache: bool | str | os.PathLike[str] = True
     features: Features = Features()
     limits: Limits = Limits()
@@ -32,6 +35,8 @@ class Config(Record):
     def __post_init__(self) -> None:
         if self.opt not in ("baseline", "O0", "O2", "auto"):
             raise ValueError(f"opt must be 'baseline', 'O0', 'O2' or 'auto', not {self.opt!r}")
+        if not 1 <= self.tier_up < 1 << 28:
+            raise ValueError(f"tier_up must be at least 1 and below 2**28, not {self.tier_up!r}")
         if self.checks not in ("guard", "explicit"):
             raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
 

@@ -10,6 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Final, final
 
 from wardian.api.config import Config
+from wardian.api.tiers import Worker
 from wardian.compile.cache import Cache
 from wardian.compile.compiler import Compiler
 from wardian.compile.link import Image
@@ -93,6 +94,11 @@ class Engine:
     def _make_heap(self, store: Store) -> Heap:
         """See :attr:`Process.make_heap`; its collector is compiled once per process."""
         return make_heap(store, self._collector)
+
+    @functools.cached_property
+    def worker(self) -> Worker:
+        """Optimises in the background."""
+        return Worker()
 
     @functools.cached_property
     def _collector(self) -> CollectorCode:

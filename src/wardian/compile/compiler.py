@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     from wardian.compile.baseline.driver import BaselineCompiler
     from wardian.compile.baseline.flavour import Flavour
     from wardian.compile.baseline.library import Group, Library
+    from wardian.compile.function import Resume
     from wardian.compile.llvm import Backend
     from wardian.compile.options import CodeOptions
     from wardian.valid.context import ModuleContext
 
-_STACK: Final = 64 << 20
+COMPILER_STACK: Final = 64 << 20
 """Stack of the compiler thread: LLVM's passes recurse."""
 
 T = TypeVar("T")
@@ -197,6 +198,23 @@ class Compiler:
             out.append((index, code, image.offset(function_symbol(index))))
         return out
 
+    def continuation(
+        self, ctx: ModuleContext, options: CodeOptions, index: int, hints: Mapping[int, bool], resume: Resume
+    ) -> tuple[bytes, int] | None:
+        """The rest of a function from one of its loops on: ``(code, entry offset)``, if that can be had."""
+        from wardian.compile.frames import fits
+        from wardian.compile.function import ModuleFacts
+        from wardian.compile.link import flatten
+        from wardian.compile.lowering import continuation_text
+
+        backend = self.backend()
+        text = continuation_text(ModuleFacts(ctx.module, options, hints), ctx, index, backend.preamble(), resume)
+        if text is None:
+            return None
+        image = flatten(backend.object(text, "O2"))
+        symbol = function_symbol(index)
+        return (image.code, image.offset(symbol)) if fits(image, symbol) else None
+
     # -- the baseline tier ---------------------------------------------------------------------------------------------
 
     def baseline(self, ctx: ModuleContext, options: CodeOptions) -> BaselineCompiler | None:
@@ -267,6 +285,18 @@ def made_library(wanted: Flavour) -> tuple[Library, bytes]:
     return found, payload
 
 
+def thread_with_stack(run: Callable[[], None], size: int) -> threading.Thread:
+    """A daemon thread that runs ``run`` on a stack of ``size`` bytes."""
+    with _STACK_SIZE:
+        before = threading.stack_size(size)
+        try:
+            thread = threading.Thread(target=run, name="wardian-compile", daemon=True)
+            thread.start()
+        finally:
+            threading.stack_size(before)
+    return thread
+
+
 def with_deep_stack(work: Callable[[], T]) -> T:
     """Run ``work`` on a thread with a large stack and wait; what it raises is raised here."""
     outcome: list[T] = []
@@ -278,14 +308,7 @@ def with_deep_stack(work: Callable[[], T]) -> T:
         except BaseException as error:  # noqa: BLE001 - handed to the caller's thread whatever it is
             failure.append(error)
 
-    with _STACK_SIZE:
-        before = threading.stack_size(_STACK)
-        try:
-            thread = threading.Thread(target=run, name="wardian-compile", daemon=True)
-            thread.start()
-        finally:
-            threading.stack_size(before)
-    thread.join()
+    thread_with_stack(run, COMPILER_STACK).join()
     if failure:
         raise failure[0]
     return outcome[0]

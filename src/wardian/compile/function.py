@@ -139,6 +139,19 @@ def inline_symbol(index: int) -> str:
 
 
 @final
+class Resume(Record):
+    """Going on in the middle of a function: before its loop number ``loop`` (in order, from 1).
+
+    Locals are at ``locals`` from the frame pointer that is passed, the first operand at ``operands``, the next ones 8
+    bytes below each other.
+    """
+
+    loop: int
+    locals: tuple[int, ...]
+    operands: int
+
+
+@final
 class Exits:
     """Stand-ins for the frames around a loop, so that something can be done on every way out of it."""
 
@@ -168,12 +181,14 @@ class Lowering:
     """Builds the text of one function. Give instructions through :meth:`step`; then :meth:`text` is the function."""
 
     __slots__ = (
+        "_anchors",
         "_attributes",
         "_bases",
         "_builtins",
         "_handlers",
         "_most_args",
         "_propagates",
+        "_resumed",
         "_ret_buffer",
         "_ret_slots",
         "b",
@@ -188,6 +203,7 @@ class Lowering:
         "local_types",
         "locals",
         "proven",
+        "resume",
         "safepoints",
         "stack",
         "traps",
@@ -195,8 +211,18 @@ class Lowering:
         "type",
     )
 
-    def __init__(self, facts: ModuleFacts, index: int, locals: list[tuple[int, ValType]], handlers: Handlers) -> None:
+    def __init__(
+        self,
+        facts: ModuleFacts,
+        index: int,
+        locals: list[tuple[int, ValType]],
+        handlers: Handlers,
+        resume: Resume | None = None,
+    ) -> None:
         """``index`` in the defined functions; ``locals`` are the declared runs, without parameters."""
+        self.resume = resume
+        self._anchors: list[tuple[int, list[Value]]] = []
+        self._resumed: list[str] = []
         self.facts = facts
         self.index = index
         self.type = facts.func_type(facts.module.funcs[index])
@@ -233,7 +259,7 @@ class Lowering:
         for i, t in enumerate(self.type.params):
             name = self.facts.llvm(t)
             slot = b.local(name)
-            b.store((f"%p{i}", name), slot, "")
+            b.store((f"%p{i}", name) if self.resume is None else self.zero(t), slot, "")
             self.locals.append(slot)
             self.local_types.append(name)
         for count, t in locals:
@@ -501,6 +527,38 @@ class Lowering:
         del self.stack[len(self.stack) - len(names) :]
         self.stack += list(zip(names, frame.params, strict=True))
 
+    def anchor(self, here: bool) -> None:
+        """Before a loop of a function that is resumed in one: operands go through memory, which can be filled from
+        elsewhere. ``here``: this is where it goes on."""
+        b = self.b
+        while self._anchors and self._anchors[-1][0] >= len(self.frames):
+            self._anchors.pop()
+        operands = self.pop_n(len(self.stack))
+        slots = [b.local(kind) for _, kind in operands]
+        for value, slot in zip(operands, slots, strict=True):
+            b.store(value, slot, "")
+        label = b.label()
+        b.br(label)
+        b.start(label)
+        self.stack = [b.load(slot, kind, "") for slot, (_, kind) in zip(slots, operands, strict=True)]
+        self._anchors.append((len(self.frames), slots))
+        if here:
+            self._resume_at(label, [kind for _, kind in operands])
+
+    def _resume_at(self, label: str, kinds: list[str]) -> None:
+        assert self.resume is not None
+        places = list(zip(self.resume.locals, self.locals, self.local_types, strict=True))
+        for _, slots in self._anchors:
+            # An operand that lies below an outer loop is the same one there.
+            at = self.resume.operands
+            places += [(at - 8 * i, slot, kind) for i, (slot, kind) in enumerate(zip(slots, kinds, strict=False))]
+        b = self.b
+        kept, b.lines = b.lines, []
+        for at, slot, kind in places:
+            b.store(b.load(b.offset(("%fp", "ptr"), at), kind, ""), slot, "")
+        b.br(label)
+        self._resumed, b.lines = b.lines, kept
+
     def close_loop(self, frame: Frame) -> None:
         at, names = frame.header
         for i, name in enumerate(names):
@@ -569,6 +627,8 @@ class Lowering:
         many = len(self.type.results) > abi.MAX_REGISTER_RESULTS
         params = ["ptr %ctx"] + ["ptr %ret"] * many
         params += [f"{self.facts.llvm(t)} %p{i}" for i, t in enumerate(self.type.params)]
+        if self.resume is not None:
+            params = ["ptr %ctx", "ptr %fp"]
         name = abi.function_symbol(self.index)
         body = f"{name}.body" if split else name
         out = [f"define tailcc {result} @{body}({', '.join(params)}) {self._attributes} {{", "entry:"]
@@ -577,7 +637,10 @@ class Lowering:
         out += b.entry
         if self.calls and self.facts.options.stack_checks and not split:
             out += stack_check("")
-        out.append(" br label %start")
+        if self.resume is not None:
+            out += [" br label %resume", "resume:", *self._resumed]
+        else:
+            out.append(" br label %start")
         out += b.lines
         out.append("}")
         if split:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NoReturn, final
+from typing import Any, Final, NamedTuple, NoReturn, final
 
 from wardian.compile import (
     atomic,
@@ -24,11 +24,12 @@ from wardian.compile import (
     simd_memory,
 )
 from wardian.compile.emit import HINT, METADATA
-from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts
+from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts, Resume
 from wardian.compile.inline import Inliner
 from wardian.compile.loops import Step
 from wardian.compile.versions import replay
 from wardian.errors import FeatureDisabled
+from wardian.syntax.families import Loop
 from wardian.syntax.instructions import ROWS, Row
 from wardian.valid.context import ModuleContext
 from wardian.valid.driver import check_locals, validate_body
@@ -107,24 +108,67 @@ def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: 
     case for a function whose frame may be large.
     """
     lo, target = _lowering(facts, ctx, index)
-    declared = set(STACK_DECLARATIONS)
-    inlined: list[str] = []
     if facts.options.opt == "O0":
         validate_body(ctx, index, target)
+        inlined = _Inlined([], set())
     else:
-        steps = _recorded(ctx, index)
-        inliner = lo.inliner = Inliner(facts, lambda callee: _recorded(ctx, callee))
-        inliner.begin(index, len(steps))
-        _lower(lo, target.step, steps)
-        for callee, instructions in inliner.used.items():
-            inner, target = _lowering(facts, ctx, callee)
-            inner.inliner = _EVERY
-            _lower(inner, target.step, instructions)
-            inlined.append(inner.inline_text())
-            declared |= inner.b.declared
-    text = lo.text(facts.options.stack_checks and (split or lo.frame_estimate() > SMALL_FRAME))
-    declared |= lo.b.declared
-    return "\n".join([preamble, *sorted(declared), *inlined, text, METADATA, lo.b.loop_metadata()])
+        inlined = _optimised(facts, ctx, lo, target.step, None)
+    return _module(lo, inlined, preamble, facts.options.stack_checks and (split or lo.frame_estimate() > SMALL_FRAME))
+
+
+def continuation_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: str, resume: Resume) -> str | None:
+    """An LLVM module with the rest of a function: what it does from a loop on, in a frame the baseline tier has made.
+
+    ``None`` for a function whose frame may be large.
+    """
+    lo, target = _lowering(facts, ctx, index, resume)
+    loops = 0
+
+    def before(step: Step) -> None:
+        nonlocal loops
+        _, row, _, reachable = step
+        if reachable and isinstance(row.family, Loop):
+            loops += 1
+            if loops <= resume.loop:
+                lo.anchor(loops == resume.loop)
+
+    inlined = _optimised(facts, ctx, lo, target.step, before)
+    return None if lo.frame_estimate() > SMALL_FRAME else _module(lo, inlined, preamble, split=False)
+
+
+class _Inlined(NamedTuple):
+    """Functions put in place of their calls, and what they declare."""
+
+    texts: list[str]
+    declared: set[str]
+
+
+def _optimised(
+    facts: ModuleFacts,
+    ctx: ModuleContext,
+    lo: Lowering,
+    step: Callable[..., None],
+    before: Callable[[Step], None] | None,
+) -> _Inlined:
+    """Lower a function with all that takes looking ahead. ``before``: see :func:`replay`."""
+    steps = _recorded(ctx, lo.index)
+    inliner = lo.inliner = Inliner(facts, lambda callee: _recorded(ctx, callee))
+    inliner.begin(lo.index, len(steps))
+    replay(lo, step, steps, before)
+    found = _Inlined([], set())
+    for callee, instructions in inliner.used.items():
+        inner, target = _lowering(facts, ctx, callee)
+        inner.inliner = _EVERY
+        replay(inner, target.step, instructions)
+        found.texts.append(inner.inline_text())
+        found.declared.update(inner.b.declared)
+    return found
+
+
+def _module(lo: Lowering, inlined: _Inlined, preamble: str, split: bool) -> str:
+    text = lo.text(split)
+    declared = sorted({*STACK_DECLARATIONS, *lo.b.declared, *inlined.declared})
+    return "\n".join([preamble, *declared, *inlined.texts, text, METADATA, lo.b.loop_metadata()])
 
 
 class _Every:
@@ -137,9 +181,11 @@ class _Every:
 _EVERY: Final = _Every()
 
 
-def _lowering(facts: ModuleFacts, ctx: ModuleContext, index: int) -> tuple[Lowering, Lowering | Hinted]:
+def _lowering(
+    facts: ModuleFacts, ctx: ModuleContext, index: int, resume: Resume | None = None
+) -> tuple[Lowering, Lowering | Hinted]:
     """A fresh lowering and what to give its instructions to."""
-    lo = Lowering(facts, index, check_locals(ctx, index), handlers())
+    lo = Lowering(facts, index, check_locals(ctx, index), handlers(), resume)
     return lo, Hinted(lo, facts.hints) if facts.hints else lo
 
 
@@ -148,11 +194,3 @@ def _recorded(ctx: ModuleContext, index: int) -> list[Step]:
     record = Recorder()
     validate_body(ctx, index, record)
     return record.steps
-
-
-def _lower(lo: Lowering, step: Callable[..., None], steps: list[Step]) -> None:
-    if lo.facts.options.checks == "guard":
-        replay(lo, step, steps)
-    else:
-        for each in steps:
-            step(*each)

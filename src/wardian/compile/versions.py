@@ -26,12 +26,22 @@ _STRICT: Final = frozenset({Op.LT_S, Op.LT_U, Op.GT_S, Op.GT_U})
 _SIGNED: Final = frozenset({Op.LT_S, Op.LE_S, Op.GT_S, Op.GE_S})
 
 
-def replay(lo: Lowering, step: Callable[..., None], steps: Sequence[Step]) -> None:
-    """Lower the instructions of a whole body, recorded after they were validated. ``step`` is ``lo``'s own, or one
-    around it."""
-    found = plans(steps)
+def replay(
+    lo: Lowering,
+    step: Callable[..., None],
+    steps: Sequence[Step],
+    before: Callable[[Step], None] | None = None,
+) -> None:
+    """Lower the instructions of a whole body, recorded after they were validated.
+
+    ``step`` is ``lo``'s own, or one around it; ``before`` sees every loop once, before anything is done for it.
+    """
+    guarded = lo.facts.options.checks == "guard" and lo.facts.options.opt != "O0"
+    found = plans(steps) if guarded else {}
     at = 0
     while at < len(steps):
+        if before is not None:
+            before(steps[at])
         plan = found.get(at)
         if plan is None or not _suits(lo, plan):
             step(*steps[at])

@@ -90,6 +90,7 @@ def bind(process: Process) -> None:
         ("py_throw", throw),
         ("py_function_number", lambda owner, ref: owner.store.function_number(ref)),
         ("py_resolve", lambda owner, index: owner.resolve(index)),
+        ("py_hot", lambda owner, index, site: owner.hot(index, site)),
         ("py_memory_grow", lambda owner, memory, delta: owner.memories[memory].grow(delta)),
         ("py_memory_wait", memory_wait),
         ("py_memory_notify", lambda owner, memory, at, count: owner.memories[memory].parking.notify(at, count)),

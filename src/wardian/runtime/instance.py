@@ -46,6 +46,10 @@ class Code(Protocol):
     def resolve(self, index: int) -> int:
         """Address of the machine code of defined function ``index``, compiled now if need be."""
 
+    def hot(self, index: int, site: int) -> tuple[int, int]:
+        """Addresses of better code for defined function ``index``, and for going on at the loop ``site`` of it; 0 where
+        there is none (yet)."""
+
     def glue(self, type_index: int) -> tuple[int, int]:
         """Addresses of the glue through which Python calls functions of this type, and guests call Python ones."""
 
@@ -157,6 +161,17 @@ class Instance:
         address = self.code.resolve(index)
         self.block[self.code.layout.funcs + FUNCREF.size * index + FUNCREF.at["code"]] = address
         return address
+
+    def hot(self, index: int, site: int) -> int:
+        """Called by baseline code: defined function ``index`` is worth optimising.
+
+        Where the run of it that asks goes on in better code, if it can: ``site`` is the number of the loop it is about
+        to enter, 0 at its beginning; 0: nowhere.
+        """
+        better, entry = self.code.hot(index, site)
+        if better:
+            self.block[self.code.layout.funcs + FUNCREF.size * index + FUNCREF.at["code"]] = better
+        return entry
 
     def point_functions(self) -> None:
         """Fill in the FUNCREFs of all defined functions from the code's present addresses."""

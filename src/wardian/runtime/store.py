@@ -378,7 +378,7 @@ class Store:
         """The Python ``Func`` of a non-null FUNCREF address that a guest of this store holds."""
         peek = self.process.native.peek
         owner = self.contexts[peek(ref + FUNCREF.at["context"])]
-        return owner.func_at(peek(ref + FUNCREF.at["index"]))
+        return owner.func_at(peek(ref + FUNCREF.at["index"]) & 0xFFFF_FFFF)
 
 
 _ON_FIRST_USE: Final[Mapping[str, Callable[[Store, Any], Any]]] = MappingProxyType(

@@ -93,9 +93,10 @@ SEGMENT: Final = Struct(("base", 8), ("length", 8))
 ROOT: Final = Struct(("base", 8), ("length", 8))
 """``length`` words of 8 bytes that may hold references into the heap."""
 
-FUNCREF: Final = Struct(("code", 8), ("context", 8), ("type_id", 4), ("number", 4), ("index", 8))
+FUNCREF: Final = Struct(("code", 8), ("context", 8), ("type_id", 4), ("number", 4), ("index", 4), ("heat", 4))
 """What a non-null function reference points to. ``type_id`` is the canonical type, process-wide; ``number`` stands for
-the function inside its store's heap, 0 until it has been stored there."""
+the function inside its store's heap, 0 until it has been stored there; ``heat`` grows with every call and loop turn in
+the baseline tier, and each time it wraps the function is hot."""
 
 HEADER: Final = Struct(("store", 8), ("builtins", 8), ("owner", 8), ("type_ids", 8))
 """The beginning of every callee context: an instance's and a host function's. ``owner`` is a borrowed ``PyObject *``

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import final
 
 from wardian.compile.baseline.facts import BaselineFacts
-from wardian.compile.baseline.function import Baseline
+from wardian.compile.baseline.function import Baseline, FrameMap
+from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import Group, Library
 from wardian.compile.baseline.steps import dead, live
 from wardian.valid.code import Validator
@@ -28,9 +29,15 @@ class BaselineCompiler:
         self._facts = BaselineFacts(ctx.module, library, more)
         self._validator = Validator(ctx)
 
-    def function(self, index: int) -> bytes:
-        """Validate and compile the defined function ``index``. Raises as
-        :func:`wardian.valid.driver.validate_body` does, and :class:`Unsupported`."""
-        lowering = Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead())
+    def function(self, index: int, heat: Heat | None = None) -> bytes:
+        """Validate and compile the defined function ``index``; ``heat``: count how often it runs.
+
+        Raises as :func:`wardian.valid.driver.validate_body` does, and :class:`Unsupported`.
+        """
+        lowering = Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead(), heat)
         validate_body(self._ctx, index, lowering, self._validator)
         return lowering.finish()
+
+    def frame_map(self, index: int) -> FrameMap:
+        """Of a function that has been compiled, and counts."""
+        return Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead()).frame_map()

@@ -11,10 +11,11 @@ import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from wardian.compile.baseline.assembler import UNSIGNED
 from wardian.compile.baseline.facts import BaselineFacts, class_of
+from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, Group, Stencil
 from wardian.compile.baseline.machine import (
     FIRST_STACK_ARGUMENT,
@@ -27,6 +28,7 @@ from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, S
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax.instructions import Row
 from wardian.syntax.types import NumType, RefType, ValType
+from wardian.vm.layout import FUNCREF
 
 MAX_LOCALS: Final = 500
 """Locals of a function this tier compiles; more are cleared and found better by the other."""
@@ -50,6 +52,22 @@ BLOCK: Final = 1
 LOOP: Final = 2
 IF: Final = 3
 FUNCTION: Final = 4
+
+
+class Hot(NamedTuple):
+    """A place where runs are counted: the beginning (``site`` 0) or the loop of that number (in order, from 1)."""
+
+    site: int
+    patches: list[tuple[int, int]]
+    back: int
+    operands: list[Place]
+
+
+class FrameMap(NamedTuple):
+    """Displacements from the frame pointer: of each local, and of the first operand; the next ones lie below it."""
+
+    locals: list[int]
+    operands: int
 
 
 @final
@@ -85,16 +103,21 @@ class Baseline:
         "_deepest",
         "_floats",
         "_frame_at",
+        "_hot",
+        "_index",
         "_live",
         "_own",
         "_pops",
         "_slots",
         "_traps",
+        "_words",
         "branch",
         "do",
         "facts",
         "frames",
+        "heat",
         "home",
+        "loops",
         "ops",
         "out",
         "pending",
@@ -109,12 +132,17 @@ class Baseline:
         runs: list[tuple[int, ValType]],
         live: tuple[Step, ...],
         dead: Mapping[int, Step],
+        heat: Heat | None = None,
     ) -> None:
         """``index`` in the defined functions; ``runs`` are its local declarations.
 
         ``live`` are the steps by row index, ``dead`` those that keep the nesting in code that is never reached.
-        Raises :class:`Unsupported`.
+        ``heat``: count how often it runs. Raises :class:`Unsupported`.
         """
+        self.heat = heat
+        self.loops = 0
+        self._index = index
+        self._hot: list[Hot] = []
         self._live = live
         self._dead = dead
         self._deepest = 0
@@ -145,14 +173,17 @@ class Baseline:
         self.home = self._homes(classes, *module.bodies[index])
         self._slots = sum(p[0] == SLOT for p in self.home)
         self._floats: list[tuple[Place, Place]] = []
+        self._words: list[tuple[Place, Place]] = []
         for place in self.home:
-            if place[2] == FLOAT and place[0] != SLOT:
+            if place[0] != SLOT:
                 self._slots += 1
-                self._floats.append((place, (SLOT, -SAVED_BYTES - 8 * self._slots, FLOAT)))
+                pinned = self._floats if place[2] == FLOAT else self._words
+                pinned.append((place, (SLOT, -SAVED_BYTES - 8 * self._slots, place[2])))
         self._own: tuple[list[Place], list[Place]] = ([], [])
         self._frame_at = 0
         self._enter(params)
         self.frames.append(Frame(FUNCTION, 0, (), results, 0))
+        self.count(0)
 
     def _homes(self, classes: list[int], start: int, end: int) -> list[Place]:
         """A place for each local: a register for those the body names most often, as far as these reach."""
@@ -279,6 +310,38 @@ class Baseline:
     def restore_floats(self) -> None:
         for home, slot in self._floats:
             self.move(slot, home)
+
+    def count(self, site: int) -> None:
+        """Count a run past here; ``site`` as in :class:`Hot`."""
+        heat = self.heat
+        if heat is None:
+            return
+        at = self.facts.layout.funcs + FUNCREF.size * self._index + FUNCREF.at["heat"]
+        added = heat.of_loop if site else heat.of_call
+        patches = self.emit(self.group("count").get(0), i=at, j=added - ((added & 1 << 31) << 1))
+        self._hot.append(Hot(site, patches, len(self.out), list(self.ops)))
+
+    def _cool(self, hot: Hot) -> None:
+        """What is done when a count has wrapped: ask, and go over to better code or back."""
+        self.bind(hot.patches, len(self.out))
+        live = [(p, self.slot(d, p[2])) for d, p in enumerate(hot.operands) if p[0] < OPERANDS]
+        saved = [*self._words, *self._floats, *live]
+        for place, slot in saved:
+            self.move(place, slot)
+        better = self.emit(self.group("hot").get(0), i=self._index, j=hot.site)
+        for place, slot in saved[len(self._words) :]:
+            self.move(slot, place)
+        self.bind(self.emit(self.group("jump").get(0)), hot.back)
+        self.bind(better, len(self.out))
+        results = self.frames[0].results
+        self.emit(self.group("enter " + "".join(["wf"[c] for c in results])).get(0))
+        self.places(0, results)
+        self.return_()
+
+    def frame_map(self) -> FrameMap:
+        """Where a loop's continuation finds locals and operands when it is entered."""
+        shadows = dict([*self._words, *self._floats])
+        return FrameMap([shadows.get(home, home)[1] for home in self.home], self.slot(0, WORD)[1])
 
     def arguments(self, count: int) -> int:
         """Bring the top ``count`` operands into their slots and pop them; displacement of the first."""
@@ -417,6 +480,8 @@ class Baseline:
     def finish(self) -> bytes:
         """The function's machine code, whose entry is its first byte."""
         out = self.out
+        for hot in self._hot:
+            self._cool(hot)
         for code, fields in self._traps.items():
             target = len(out)
             self.emit(self.group("trap").get(code))

@@ -19,7 +19,7 @@ from wardian.compile.baseline.holes import Hole, declarations, narrow, wide
 from wardian.compile.baseline.library import encode
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Shape, pack, variants
 from wardian.compile.baseline.templates import CLASS, Facts, Template, push_slots, register_of
-from wardian.compile.emit import METADATA
+from wardian.compile.emit import METADATA, const
 from wardian.compile.lowering import handlers
 from wardian.record import Record
 from wardian.syntax import families as f
@@ -238,6 +238,7 @@ def collect(flavour: Flavour) -> Maker:
     _moves(maker)
     _control(maker)
     _calls(maker)
+    _tiers(maker)
     _frames(maker)
     return maker
 
@@ -381,6 +382,49 @@ def _control(maker: Maker) -> None:
             return True
 
         maker.single("trap", int(code), trap)
+
+
+def _tiers(maker: Maker) -> None:
+    """Counting how often code runs, and going over to better code.
+
+    ``count`` adds ``J`` to the heat at ``I`` and jumps when it wraps. ``hot`` asks whether there is better code for the
+    loop ``J`` of function ``I`` and jumps if so, with its address in the first operand register, from where ``enter``
+    calls it with this frame.
+    """
+
+    def count(t: Template) -> None:
+        b = t.lo.b
+        heat = b.offset(("%ctx", "ptr"), Hole("I_s"))
+        old = b.load(heat, "i32", "", align=4)
+        both = b.intrinsic("uadd.with.overflow.i32", "{ i32, i1 }", old, (narrow("J_u"), "i32"))
+        b.store(b.extract(both, 0, "i32"), heat, "", align=4)
+        t.lo.push(b.extract(both, 1, "i1"))
+        t.branch(when=True)
+
+    maker.single("count", 0, count)
+
+    def hot(t: Template) -> None:
+        b = t.lo.b
+        index, site = (b.cast("zext", (narrow(name), "i32"), "i64") for name in ("I_u", "J_u"))
+        address = t.lo.builtin("hot", "i64", index, site)
+        t.clobber(keep_floats=False)
+        t.change("%t0", address[0])
+        t.lo.push(b.icmp("ne", address, const(0, "i64")))
+        t.branch(when=True)
+
+    maker.single("hot", 0, hot)
+    for name, results in RESULTS.items():
+
+        def enter(t: Template, results: tuple[NumType, ...] = results) -> None:
+            code = t.lo.b.cast("inttoptr", ("%t0", "i64"), "ptr")
+            kind = "void" if not results else "double" if CLASS[results[0]] == FLOAT else "i64"
+            value = t.lo.b.call(kind, code, [("%ctx", "ptr"), ("%fp", "ptr")], "tailcc ")
+            t.clobber(keep_floats=False)
+            if results:
+                t.lo.push(value)
+                t.result("%f0" if CLASS[results[0]] == FLOAT else "%t0")
+
+        maker.single(f"enter {name}", 0, enter)
 
 
 def call_shapes() -> Iterable[str]:

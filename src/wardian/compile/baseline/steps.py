@@ -260,6 +260,8 @@ def _loop(c: Baseline, offset: int, row: Row, imm: object) -> None:
     params, results = c.block_classes(imm)
     c.settle_all(len(c.ops))
     c.frames.append(Frame(LOOP, len(c.ops) - len(params), params, results, len(c.out)))
+    c.loops += 1
+    c.count(c.loops)
 
 
 def _if(c: Baseline, offset: int, row: Row, imm: object) -> None:

@@ -149,6 +149,10 @@ class Template:
             value = b.with_lane(("poison", "<4 x float>"), value, 0)
         self._changes[register] = value[0]
 
+    def change(self, parameter: str, value: str) -> None:
+        """What goes on has ``value`` for a parameter."""
+        self._changes[parameter] = value
+
     def do(self, row: Row, imm: object = None) -> None:
         """Lower ``row``, operands being on the stack."""
         self._handlers.live[row.index](self.lo, row.family, imm)

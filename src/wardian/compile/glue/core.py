@@ -54,6 +54,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _python_signal(machine),
             _foreign_signals(),
             _resolve(),
+            _number("hot", 2),
             _number("memory_grow", 2),
             _number("memory_wait", 5),
             _number("memory_notify", 3),

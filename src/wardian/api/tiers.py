@@ -1,0 +1,89 @@
+"""Tier-up: a thread that compiles well, in the background, what the baseline tier finds to be hot.
+
+Invariant: the guest never waits for it, and what it runs means the same before and after; only when code is exchanged
+depends on time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import queue
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Final, final
+
+from wardian.compile.compiler import COMPILER_STACK, thread_with_stack
+
+QUEUE: Final = 64
+"""Requests that wait at most; what does not fit will ask again, for it stays hot."""
+
+_IDLE: Final = 10.0
+"""Seconds without work after which the thread ends."""
+
+
+@final
+class Worker:
+    """Runs jobs one after the other on a thread of its own, which comes and goes. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._closed = False
+
+    def submit(self, job: Callable[[], None]) -> bool:
+        """Run ``job`` some time; ``False``: there is too much to do. What it raises is lost."""
+        with self._lock:
+            if self._closed:
+                return False
+            try:
+                self._jobs.put_nowait(job)
+            except queue.Full:
+                return False
+            if self._thread is None:
+                # LLVM must not be at work while the process takes its libraries apart.
+                atexit.register(_close, weakref.ref(self))
+                self._thread = thread_with_stack(self._run, COMPILER_STACK)
+        return True
+
+    def _run(self) -> None:
+        while True:
+            try:
+                job = self._jobs.get(timeout=_IDLE)
+            except queue.Empty:
+                with self._lock:
+                    if not self._jobs.empty():
+                        continue
+                    self._thread = None
+                    return
+            if job is None or self._closed:
+                return
+            try:
+                job()
+            except Exception:  # noqa: BLE001 - whatever it is, the code that runs is right as it is
+                pass
+
+    def close(self) -> None:
+        """Wait for the job at hand and take no more."""
+        with self._lock:
+            self._closed = True
+            thread = self._thread
+        if thread is not None:
+            try:
+                self._jobs.put_nowait(None)
+            except queue.Full:
+                pass
+            thread.join()
+
+    def wait(self) -> None:
+        """Until everything that was submitted so far is done."""
+        done = threading.Event()
+        if self.submit(done.set):
+            done.wait()
+
+
+def _close(reference: weakref.ref[Worker]) -> None:
+    worker = reference()
+    if worker is not None:
+        worker.close()
