@@ -21,6 +21,10 @@ REGISTER: Final = {"x86_64": "rsp", "aarch64": "sp"}
 REQUIRED: Final = {"x86_64": "+sse4.1", "aarch64": ""}
 """Without these LLVM would call libm for rounding, which an artifact cannot reach."""
 
+MASKING: Final = ("avx512", "avx10")
+"""Features that are never used: LLVM folds even a volatile load into an instruction that masks it, which does not fault
+where the mask is off, and the trap the load stands for is lost."""
+
 OPTIONS: Final = {"x86_64": ("-x86-cmov-converter-force-mem-operand=false",)}
 """Architecture -> options of LLVM's own. Converted, a conditional move of a loaded value becomes a branch around the
 load, even a volatile one, and the trap it stands for is lost."""
@@ -38,7 +42,9 @@ class Backend:
         self.arch = self.triple.split("-")[0]
         self.cpu = llvm.get_host_cpu_name()
         # SAFETY: features are the host's own, so generated code never uses an instruction this CPU lacks.
-        self.features = ",".join(filter(None, [llvm.get_host_cpu_features().flatten(), REQUIRED.get(self.arch, "")]))
+        host = {name: on and not name.startswith(MASKING) for name, on in llvm.get_host_cpu_features().items()}
+        flags = [f"{'+' if on else '-'}{name}" for name, on in sorted(host.items())]
+        self.features = ",".join([*flags, *filter(None, [REQUIRED.get(self.arch)])])
         for option in OPTIONS.get(self.arch, ()):
             llvm.set_option("wardian", option)
         self._target = llvm.Target.from_triple(self.triple)
