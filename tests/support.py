@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
+from wardian.binary import body
 from wardian.limits import Features
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -24,6 +25,9 @@ def data_root() -> Path | None:
     path = Path(os.environ.get("WARDIAN_TEST_DATA") or ROOT.parent / "shared" / "data")
     return path if path.is_dir() else None
 
+
+COMPILED = not str(body.__file__).endswith(".py")
+"""Whether the package under test is the compiled build (setup.py): its tightest loops are no Python then."""
 
 EVERYTHING = Features(custom_page_sizes=True)
 """Every feature, those that are off by default too."""

@@ -22,7 +22,7 @@ def build_id() -> bytes:
     package = os.path.dirname(os.path.dirname(__file__))
     for part in SOURCES:
         with os.scandir(os.path.join(package, part)) as files:
-            for file in sorted((f for f in files if f.name.endswith((".py", ".wasm"))), key=lambda f: f.name):
+            for file in sorted((f for f in files if f.name.endswith((".py", ".so", ".wasm"))), key=lambda f: f.name):
                 status = file.stat()
                 h.update(f"{part}/{file.name} {status.st_size} {status.st_mtime_ns}\n".encode())
     h.update(_llvmlite().encode())
