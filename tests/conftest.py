@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import Counter
 from pathlib import Path
 
@@ -17,6 +18,12 @@ def data() -> Path:
     if found is None:
         pytest.skip(NO_DATA)
     return found
+
+
+def pytest_collection_finish() -> None:
+    """What thousands of collected tests are made of need not be looked through at every collection of garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -169,7 +169,7 @@ class ModuleCode:
         made = self._make_here(indices)
         self._new += made
         if self.engine.compiler.cache is not None:
-            self.engine.remember(self)
+            self.engine.remember(self._cache_key(), self._new, sum(len(code) for _, code, _ in made))
         return self._map(made)
 
     def _make_here(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
@@ -284,8 +284,9 @@ class ModuleCode:
                 if index in self._resolved:
                     self.codes[8 * index] = address
                 self._new_better.append((index, code, entry))
-        if compiler.cache is not None:
-            self.engine.remember(self)
+        if compiler.cache is not None and self._better_key is not None:
+            size = sum(len(code) for _, code, _ in self._new_better)
+            self.engine.remember(self._better_key, self._new_better, size)
 
     def _resume(self, index: int, site: int) -> Resume | None:
         from wardian.compile.function import Resume
@@ -302,16 +303,6 @@ class ModuleCode:
         region = self.engine.process.map_code(code, ranges, weakref.ref(self))
         self._mapped.append(region)
         return region + entry
-
-    def flush(self) -> None:
-        """Add newly compiled functions to the cache."""
-        with self._lock:
-            new, self._new = self._new, []
-            better, self._new_better = self._new_better, []
-        if new:
-            self.engine.compiler.store_functions(self._cache_key(), new)
-        if better and self._better_key is not None:
-            self.engine.compiler.store_functions(self._better_key, better)
 
     def compile_all(self, progress: Callable[[int, int], None] | None, jobs: int = 1) -> None:
         """Compile every function that is not yet, in ``jobs`` processes; ``progress(done, of)`` now and then."""

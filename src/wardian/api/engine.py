@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from wardian.api.collector import CollectorCode
 
 _LAYOUT_LIMIT: Final = 1 << 31
+_UNSAVED: Final = 64 << 20
+"""Bytes of new code that are kept at most before they are written to the cache."""
 
 
 @final
@@ -72,7 +74,9 @@ class Engine:
         self._glue: dict[str, tuple[int, int]] = {}
         self._stubs: list[int] = []
         self._lock = threading.Lock()
-        self._pending: weakref.WeakSet[object] = weakref.WeakSet()
+        self._unsaved: dict[int, tuple[str, list[tuple[int, bytes, int]]]] = {}
+        self._unsaved_bytes = 0
+        self._flushes_at_exit = False
 
     @functools.cached_property
     def process(self) -> Process:
@@ -144,16 +148,30 @@ class Engine:
     # -- what is to be written to the cache before the process ends
     # ------------------------------------------------------
 
-    def remember(self, code: object) -> None:
-        """``code`` (with a ``flush()``) has something for the cache."""
-        if not self._pending:
-            atexit.register(_flush, weakref.ref(self))
-        self._pending.add(code)
+    def remember(self, key: str, new: list[tuple[int, bytes, int]], added: int) -> None:
+        """There are functions for the cache in ``new``, under ``key``, by now ``added`` bytes more.
+
+        They are taken out and written by :meth:`flush`, if there are many, or as the process ends; the module that had
+        them compiled may be gone by then.
+        """
+        with self._lock:
+            if not self._flushes_at_exit:
+                self._flushes_at_exit = True
+                atexit.register(_flush, weakref.ref(self))
+            self._unsaved[id(new)] = key, new
+            self._unsaved_bytes += added
+            much = self._unsaved_bytes > _UNSAVED
+        if much:
+            self.flush()
 
     def flush(self) -> None:
         """Write newly compiled code to the cache now."""
-        for code in list(self._pending):
-            code.flush()  # type: ignore[attr-defined]
+        with self._lock:
+            unsaved, self._unsaved, self._unsaved_bytes = self._unsaved, {}, 0
+        for key, new in unsaved.values():
+            made = new[:]
+            self.compiler.store_functions(key, made)
+            del new[: len(made)]
         self.compiler.flush()
 
 
