@@ -2,7 +2,7 @@
 
 Sections: peak armed start compile growth boundary instances threads; without any, all. Prints the tables; ``--write``
 puts them into docs/performance.md. Contestants that are not installed are left out. ``--only`` picks programs by a
-part of their name.
+part of their name; WARDIAN_BENCH_TIERS=O2,baseline picks tiers.
 """
 
 from __future__ import annotations

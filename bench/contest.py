@@ -21,6 +21,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 TURN: Final = 0.15
 """Seconds a turn lasts at least, if need be by running the program several times."""
 PATIENCE: Final = 180.0
+ATTEMPTS: Final = 3
 
 
 class Time(NamedTuple):
@@ -124,6 +125,18 @@ def _start(name: str, program: Program) -> _Worker | _Native | None:
     return _Worker([*command, program.encode()]) if command else None
 
 
+def _begin(name: str, program: Program) -> tuple[_Worker | _Native | None, dict[str, Any] | None]:
+    """A contestant and its first answer. Node's WASI crashes now and then, so everyone may try more than once."""
+    worker, first = _start(name, program), None
+    for _ in range(ATTEMPTS):
+        first = worker.answer() if worker else None
+        if first is not None or worker is None:
+            break
+        worker.close()
+        worker = _start(name, program)
+    return worker, first
+
+
 def compare(program: Program, names: Iterable[str], rounds: int) -> dict[str, Time]:
     """What each contestant needs for ``program``; who cannot run it, or prints something else, is left out."""
     running: dict[str, _Worker | _Native] = {}
@@ -132,11 +145,10 @@ def compare(program: Program, names: Iterable[str], rounds: int) -> dict[str, Ti
     printed = ""
     try:
         for name in names:
-            worker = _start(name, program)
+            worker, first = _begin(name, program)
             if worker is None:
                 continue
             running[name] = worker
-            first = worker.answer()
             if first is None or (printed and first["out"] and first["out"] != printed):
                 running.pop(name).close()
                 continue
