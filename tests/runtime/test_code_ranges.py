@@ -26,15 +26,13 @@ def test_code_that_goes_while_other_code_comes(monkeypatch: pytest.MonkeyPatch) 
     for i in range(60):
         size = 64 * (1 + i % 5)
         region = process.map_code(b"\x90" * size, [(at, 60, i) for at in range(0, size, 64)], lambda: None)
-        if i % 3:
-            dead: list[object] = [region]
-            dead.append(dead)
-            del dead
-        else:
-            kept.append((region, size, i))
-        del region
-    for address, length, index in kept:
-        for at in range(0, length, 64):
-            found = process.find_code(int(address) + at + 60)
-            assert found is not None
-            assert found.index == index
+        regions = [*kept, (region, size, i)]
+        for address, length, index in regions:
+            for at in range(0, length, 64):
+                found = process.find_code(int(address) + at + 60)
+                assert found is not None
+                assert found.index == index
+        if i % 3 == 0:
+            kept.append(regions[-1])
+        regions.append(regions)  # type: ignore[arg-type]
+        del region, regions, address
