@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -242,6 +244,79 @@ def test_many_processes_at_once(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda seed: child(hammer, str(tmp_path / "cache"), seed), range(4)))
+
+
+def adding(folder: str, number: int) -> None:
+    """One of several processes that add to the same entry."""
+    cache = Cache(folder)
+    for turn in range(40):
+        mine = f"{number}.{turn} ".encode()
+        cache.update("a" * 40, lambda old, mine=mine: (old or b"") + mine)  # type: ignore[misc]
+
+
+def test_what_several_processes_add_is_all_there(tmp_path: Path) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    folder = str(tmp_path / "cache")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda number: child(adding, folder, number), range(4)))
+    found = (Cache(folder).load("a" * 40) or b"").split()
+    assert sorted(found) == sorted(f"{number}.{turn}".encode() for number in range(4) for turn in range(40))
+
+
+def test_a_stopped_process_does_not_stop_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "cache"
+    cache = Cache(str(folder))
+    cache.store("a" * 40, b"old")
+    monkeypatch.setattr("wardian.compile.cache._PATIENCE", 0.05)
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    cache.update("a" * 40, lambda old: (old or b"") + b" and new")
+    os.close(held)
+    assert cache.load("a" * 40) == b"old and new"
+
+
+def test_what_was_used_longest_ago_goes_first(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    cache = Cache(str(folder), 10_000)
+    names = [f"{i:040x}" for i in range(12)]
+    for age, name in enumerate(names[:9]):
+        cache.store(name, b"x" * 1000)
+        os.utime(folder / name, (0, 1_000_000 + 10_000 * age))
+    (folder / "mine.txt").write_bytes(b"x" * 50_000)
+    assert cache.load(names[0])  # used just now
+    cache.store(names[9], b"x" * 1000)
+    kept = {path.name for path in folder.iterdir()}
+    assert kept == {names[0], *names[3:10], "key", "mine.txt"}
+    assert cache.size() <= 9000
+    cache.store(names[10], b"x" * 20_000)
+    assert cache.load(names[10]) is None
+    assert cache.load(names[0])
+    assert Cache(str(folder), 0).load(names[0])
+    Cache(str(folder), 100).store(names[11], b"")
+    assert {path.name for path in folder.iterdir()} == {names[11], "key", "mine.txt"}
+
+
+def test_what_was_left_half_written_is_removed(tmp_path: Path) -> None:
+    folder = tmp_path / "cache"
+    cache = Cache(str(folder))
+    cache.store("a" * 40, b"x")
+    for name, age in ((".new-1", 10_000), (".new-2", 10)):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, (0, time.time() - age))
+    cache.store("b" * 40, b"x")
+    assert not (folder / ".new-1").exists()
+    assert (folder / ".new-2").exists()
+
+
+def test_a_damaged_entry_is_replaced(folder: Path) -> None:
+    path = entry(folder)
+    for damage in (b"", b"junk", path.read_bytes()[:-1]):
+        path.write_bytes(damage)
+        assert result(folder) == 42
+        assert Cache(str(folder)).load(path.name)
+    with pytest.raises(ValueError, match="negative"):
+        wardian.Config(cache_size=-1)
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda b: b"WFN1" + b))

@@ -22,6 +22,7 @@ def pack(
     """The bytes of a module whose code this is, all of it compiled."""
     code = code.with_exceptions() if code.has_tags else code
     functions = code.gather(progress, jobs)
+    code.engine.compiler.core()  # another engine may have been the first of this process, and have made it
     for index in range(len(code.ctx.module.types)):
         if code.is_function_type(index):
             code.glue(index)

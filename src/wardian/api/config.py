@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Literal, final
 
+from wardian.compile.cache import LIMIT
 from wardian.limits import Features, Limits
 from wardian.record import Record
 
@@ -20,6 +21,7 @@ class Config(Record):
     * ``tier_up``: under ``"auto"``, after how many calls (or eight times as many turns of its loops) a function is
       optimised in the background, to be exchanged when that is done.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
+    * ``cache_size``: bytes the cache may take; what was used longest ago goes first.
     * ``features``, ``limits``: what modules may use.
     * ``lazy``: validate a function body only when the function is first called.
     """
@@ -28,6 +30,7 @@ class Config(Record):
     checks: Literal["guard", "explicit"] = "guard"
     tier_up: int = 2000
     cache: bool | str | os.PathLike[str] = True
+    cache_size: int = LIMIT
     features: Features = Features()
     limits: Limits = Limits()
     lazy: bool = False
@@ -39,6 +42,9 @@ class Config(Record):
             raise ValueError(f"tier_up must be at least 1 and below 2**28, not {self.tier_up!r}")
         if self.checks not in ("guard", "explicit"):
             raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
+
+        if self.cache_size < 0:
+            raise ValueError("cache_size cannot be negative")
 
     def cache_path(self) -> str | None:
         """Where compiled code is kept, or ``None``."""

@@ -50,6 +50,11 @@ class CodeCache:
 
         return Path(self._cache.path) if self._cache else None
 
+    @property
+    def limit(self) -> int:
+        """Bytes its entries may take together (``Config.cache_size``)."""
+        return self._cache.limit if self._cache else 0
+
     def size(self) -> int:
         """Bytes of all entries."""
         return self._cache.size() if self._cache else 0
@@ -68,7 +73,7 @@ class Engine:
     def __init__(self, config: Config | None = None) -> None:
         self.config = config or Config()
         path = self.config.cache_path()
-        store = Cache(path) if path else None
+        store = Cache(path, self.config.cache_size) if path else None
         self.cache = CodeCache(store)
         self.compiler = Compiler(store)
         self._glue: dict[str, tuple[int, int]] = {}

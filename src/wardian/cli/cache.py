@@ -17,12 +17,13 @@ _EXAMPLES: Final = """\
 examples:
   wardian cache            where it is and how much it holds
   wardian cache clear      remove everything; the next run compiles again
-  WARDIAN_CACHE=/tmp/w wardian run x.wasm    another place for it"""
+  WARDIAN_CACHE=/tmp/w wardian run x.wasm    another place for it
+  WARDIAN_CACHE_SIZE=500M wardian run x.wasm the most it may hold; what was used longest ago goes first"""
 
 
 def _both(cache: CodeCache) -> None:
     _path(cache)
-    _size(cache)
+    print(f"{size(cache.size())} of at most {size(cache.limit)}")
 
 
 def _path(cache: CodeCache) -> None:

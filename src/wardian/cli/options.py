@@ -194,6 +194,8 @@ def build_engine(
         chosen["cache"] = False
     elif (path := cache_path()) is not None:
         chosen["cache"] = path
+    if most := os.environ.get("WARDIAN_CACHE_SIZE"):
+        chosen["cache_size"] = size_option(most)
     if switches:
         from wardian.limits import Features
 

@@ -7,11 +7,18 @@ Entries are authenticated with a key that lives beside them (mode 0600, in a dir
 and strangers apart from our own entries; against the user's own account there is nothing to defend here. The directory
 is opened before it is looked at, and everything in it is opened below that descriptor: whoever owns a folder further up
 cannot put another one in its place in between.
+
+All entries together stay below a limit: whoever stores one removes those that were used longest ago. An entry's time is
+that of its last use, to the hour. What one process adds to an entry while another does, both add: they take turns, by a
+lock on the directory that nobody waits for for long.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import time
 from contextlib import contextmanager, suppress
 from stat import S_ISREG
 from typing import TYPE_CHECKING, Final, final
@@ -19,14 +26,21 @@ from typing import TYPE_CHECKING, Final, final
 from wardian.digest import blake2b
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _MAGIC: Final = b"WARDIAN\x01"
 _MAC: Final = 32
 _SECRET: Final = "key"
 _NEW: Final = ".new-"
-_PREFIX: Final = "glue-"
-_HEX: Final = frozenset("0123456789abcdef")
+_NAME: Final = re.compile(r"(glue-|stencils-)?[0-9a-f]{40}(-more)?")
+
+LIMIT: Final = 2 << 30
+"""Bytes all entries may take together, unless told otherwise."""
+_TRIMMED: Final = 0.9
+"""To which part of the limit entries are removed when they are beyond it."""
+_HOUR: Final = 3600
+_PATIENCE: Final = 2.0
+"""Seconds to wait for another process that adds to the cache. It may have been stopped half way."""
 
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _WRITE: Final = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | os.O_EXCL
@@ -36,33 +50,84 @@ _WRITE: Final = os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_CREAT | os.O_E
 class Cache:
     """Entries named by hex keys under ``path``. Safe with many processes at once: entries are replaced atomically."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, limit: int = LIMIT) -> None:
         self.path = path
+        self.limit = limit
 
     def load(self, key: str) -> bytes | None:
         """The payload stored under ``key``, or ``None``."""
         try:
             with self._folder() as folder:
-                secret, data = _read_secret(folder), _read(folder, key)
+                return self._load(folder, key)
         except OSError:
             return None
+
+    def _load(self, folder: int, key: str) -> bytes | None:
+        """Raises ``OSError``."""
+        secret, (data, used) = _read_secret(folder), _read(folder, key)
         payload = memoryview(data)[len(_MAGIC) + _MAC :]
         if secret is None or data[: len(_MAGIC)] != _MAGIC or len(data) < len(_MAGIC) + _MAC:
             return None
         if _mac(secret, key, payload) != data[len(_MAGIC) : len(_MAGIC) + _MAC]:
             return None
+        if abs(time.time() - used) > _HOUR:
+            with suppress(OSError):
+                os.utime(key, dir_fd=folder, follow_symlinks=False)
         return bytes(payload)
 
     def store(self, key: str, payload: bytes) -> None:
         """Keep ``payload`` under ``key``; quietly does nothing where the directory cannot be written."""
+        self.update(key, lambda old: payload, look=False)
+
+    def update(self, key: str, change: Callable[[bytes | None], bytes], *, look: bool = True) -> None:
+        """Keep under ``key`` what ``change`` makes of what is there (``None``: nothing, or not to ``look``).
+
+        Of several processes that do so at the same time, none undoes what another did. Quietly does nothing where the
+        directory cannot be written, or if the result is larger than the cache may be.
+        """
         try:
             os.makedirs(self.path, mode=0o700, exist_ok=True)
             with self._folder() as folder:
+                if look:
+                    _take_turns(folder)
                 secret = _read_secret(folder) or _make_secret(folder)
-                if secret is not None:
+                old = None
+                if look:
+                    with suppress(OSError):
+                        old = self._load(folder, key)
+                payload = change(old)
+                if secret is not None and len(payload) <= self.limit:
                     _replace(folder, key, _MAGIC + _mac(secret, key, payload) + payload)
+                    self._trim(folder, key)
         except OSError:
             return
+
+    def _trim(self, folder: int, kept: str) -> None:
+        """Remove what was used longest ago, but not ``kept``, if there is too much; and what was left half written."""
+        found: list[tuple[float, int, str]] = []
+        now = time.time()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if not _is_ours(entry.name):
+                    continue
+                with suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    if not S_ISREG(status.st_mode):
+                        continue
+                    if not entry.name.startswith(_NEW):
+                        found.append((status.st_mtime, status.st_size, entry.name))
+                    elif abs(now - status.st_mtime) > _HOUR:
+                        os.unlink(entry.name, dir_fd=folder)
+        total = sum(size for _, size, _ in found)
+        if total <= self.limit:
+            return
+        for _, size, name in sorted(found):
+            if name != kept:
+                with suppress(OSError):
+                    os.unlink(name, dir_fd=folder)
+                total -= size
+            if total <= self.limit * _TRIMMED:
+                return
 
     @contextmanager
     def _folder(self) -> Iterator[int]:
@@ -103,19 +168,31 @@ class Cache:
 
 def _is_ours(name: str) -> bool:
     """May the cache have made a file of this name, which is not its key?"""
-    if name.startswith(_NEW):
-        return True
-    digits = name.removeprefix(_PREFIX)
-    return len(digits) == 40 and _HEX.issuperset(digits)
+    return name.startswith(_NEW) or _NAME.fullmatch(name) is not None
 
 
-def _read(folder: int, name: str) -> bytes:
-    """A file's content. Raises ``OSError`` if it is not a plain file of ours that nobody else may write."""
+def _take_turns(folder: int) -> None:
+    """Wait until no other process is adding to the cache; goes on without after a while. Until ``folder`` is closed."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > until:
+                return
+            time.sleep(0.005)
+        except OSError:
+            return  # a file system without locks
+
+
+def _read(folder: int, name: str) -> tuple[bytes, float]:
+    """A file's content, and when it was used. Raises ``OSError`` if it is not a plain file of ours alone to write."""
     with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
         status = os.fstat(file.fileno())
         if not S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise PermissionError(f"{name} is not private")
-        return file.read()
+        return file.read(), status.st_mtime
 
 
 def _replace(folder: int, name: str, data: bytes) -> None:
@@ -140,7 +217,7 @@ def _mac(secret: bytes, key: str, payload: bytes | memoryview) -> bytes:
 def _read_secret(folder: int) -> bytes | None:
     """The directory's key; ``None`` if there is none, or no usable one."""
     try:
-        secret = _read(folder, _SECRET)
+        secret, _ = _read(folder, _SECRET)
     except OSError:
         return None
     return secret if len(secret) == 32 else None

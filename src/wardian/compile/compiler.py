@@ -148,9 +148,13 @@ class Compiler:
         with self._lock:
             if not self._glue_changed or self.cache is None or self._glue is None:
                 return
-            payload = self.cache.load(self._glue_key())
-            self._glue = {**(decode_images(payload) if payload else {}), **self._glue}
-            self.cache.store(self._glue_key(), encode_images(self._glue))
+            mine = self._glue
+
+            def join(payload: bytes | None) -> bytes:
+                mine.update({**(decode_images(payload) if payload else {}), **mine})
+                return encode_images(mine)
+
+            self.cache.update(self._glue_key(), join)
             self._glue_changed = False
 
     # -- functions -----------------------------------------------------------------------------------------------------
@@ -165,7 +169,11 @@ class Compiler:
     def store_functions(self, cache_key: str, new: Sequence[tuple[int, bytes, int]]) -> None:
         """Add functions to what the cache has under the key by now."""
         if self.cache is not None and new:
-            self.cache.store(cache_key, Functions.join(self.load_functions(cache_key), new).encode())
+
+            def join(payload: bytes | None) -> bytes:
+                return Functions.join(Functions.decode(payload) if payload else None, new).encode()
+
+            self.cache.update(cache_key, join)
 
     def compile(
         self, ctx: ModuleContext, options: CodeOptions, indices: Sequence[int], hints: Mapping[int, bool]
