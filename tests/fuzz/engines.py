@@ -65,7 +65,7 @@ class Wardian:
     def __init__(self, mode: Mode, other: Wardian | None = None) -> None:
         """``other``: one to share a compiler with, whose glue is the same in every mode."""
         self.name = f"wardian {mode}"
-        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES)  # type: ignore[arg-type]
+        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES, tier_up=1)  # type: ignore[arg-type]
         self._engine = wardian.Engine(config)
         if other is not None:
             self._engine.compiler = other._engine.compiler
@@ -103,6 +103,8 @@ class Wardian:
 
             if not self._try(outcomes, call):
                 break
+        if self._engine.config.opt == "auto":
+            self._engine.worker.wait()  # so that the next round runs what this one found to be hot
         return Run(outcomes, [bytes(instance.exports[name].view()) for name in case.memories])
 
     @staticmethod

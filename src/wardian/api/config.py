@@ -28,7 +28,7 @@ class Config(Record):
 
     opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
     checks: Literal["guard", "explicit"] = "guard"
-    tier_up: int = 2000
+    tier_up: int = 100_000
     cache: bool | str | os.PathLike[str] = True
     cache_size: int = LIMIT
     features: Features = Features()

@@ -43,7 +43,7 @@ class Worker:
                 return False
             if self._thread is None:
                 # LLVM must not be at work while the process takes its libraries apart.
-                atexit.register(_close, weakref.ref(self))
+                atexit.register(close_worker, weakref.ref(self))
                 self._thread = thread_with_stack(self._run, COMPILER_STACK)
         return True
 
@@ -83,7 +83,8 @@ class Worker:
             done.wait()
 
 
-def _close(reference: weakref.ref[Worker]) -> None:
+def close_worker(reference: weakref.ref[Worker]) -> None:
+    """What is done with a worker when the process ends."""
     worker = reference()
     if worker is not None:
         worker.close()

@@ -94,6 +94,10 @@ def script() -> NoReturn:
         code = main()
     except SystemExit as exit:
         code = exit.code if isinstance(exit.code, int) else 0 if exit.code is None else 1
+    tiers = sys.modules.get("wardian.api.tiers")
+    if tiers is not None:
+        # Nothing is taken apart here, so whatever is being compiled may simply stop.
+        atexit.unregister(tiers.close_worker)
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:

@@ -239,13 +239,15 @@ class Compiler:
     def _library(self, wanted: Flavour) -> Library:
         """The stencils of a flavour, from the cache or made now."""
         from wardian.compile.baseline.library import Library
+        from wardian.compile.baseline.ship import shipped
 
         name = self._stencils(wanted)
         with self._lock:
             found = self._libraries.get(name)
         if found is not None:
             return found
-        if self.cache is not None:
+        found = shipped(wanted)
+        if found is None and self.cache is not None:
             payload = self.cache.load(name)
             found = Library.decode(payload) if payload else None
         if found is None:

@@ -21,6 +21,9 @@ REGISTER: Final = {"x86_64": "rsp", "aarch64": "sp"}
 REQUIRED: Final = {"x86_64": "+sse4.1", "aarch64": ""}
 """Without these LLVM would call libm for rounding, which an artifact cannot reach."""
 
+COMMON: Final = {"x86_64": "x86-64-v2", "aarch64": "generic"}
+"""What every processor has that this engine runs on: stencils are made for that, once."""
+
 MASKING: Final = ("avx512", "avx10")
 """Features that are never used: LLVM folds even a volatile load into an instruction that masks it, which does not fault
 where the mask is off, and the trap the load stands for is lost."""
@@ -69,7 +72,7 @@ class Backend:
         """Target lines and attribute group #0 of stencils (:mod:`wardian.compile.baseline`): small, without frames."""
         return (
             f'target triple = "{self.triple}"\n'
-            f'attributes #0 = {{ nounwind optsize "no-builtins" "target-cpu"="{self.cpu}" }}\n'
+            f'attributes #0 = {{ nounwind optsize "no-builtins" "target-cpu"="{COMMON[self.arch]}" }}\n'
         )
 
     def assembly(self, text: str) -> str:
@@ -91,7 +94,7 @@ class Backend:
         machine = self._machines.get("fixed")
         if machine is None:
             machine = self._machines["fixed"] = self._target.create_target_machine(
-                cpu=self.cpu, features=self.features, opt=2, reloc="pic", codemodel="small"
+                cpu=COMMON[self.arch], features="", opt=2, reloc="pic", codemodel="small"
             )
         return machine
 

@@ -1,0 +1,70 @@
+"""Stencils made when the package is built, so that nobody's first run waits for LLVM to make them.
+
+Invariant: the file is used only if it was made from the very sources that are installed, for this machine's
+architecture. Stencils need no more than the architecture's common features, so it fits every processor.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final
+
+from wardian.compile.baseline.flavour import Flavour
+from wardian.compile.options import CodeOptions
+from wardian.digest import blake2b
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from wardian.compile.baseline.library import Library
+
+FILE: Final = "stencils.bin"
+_MAGIC: Final = b"WARDIAN STENCILS"
+_DIGEST: Final = 32
+_PARTS: Final = ("syntax", "binary", "vm", "compile", "compile/glue", "compile/baseline")
+
+
+def common() -> Flavour:
+    """What most modules take: a memory with 32-bit addresses and guard pages."""
+    return Flavour(CodeOptions(checks="guard"), is64=False, shared=False)
+
+
+def _sources() -> bytes:
+    """A digest of everything stencils are made from but LLVM, and of the architecture."""
+    h = blake2b(digest_size=_DIGEST)
+    package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    for part in _PARTS:
+        folder = os.path.join(package, part)
+        for name in sorted(os.listdir(folder)):
+            if name.endswith(".py"):
+                with open(os.path.join(folder, name), "rb") as file:
+                    content = file.read()
+                h.update(f"{part}/{name} {len(content)}\n".encode())
+                h.update(content)
+    h.update(os.uname().machine.encode())
+    return h.digest()
+
+
+def write(path: Path) -> None:
+    """Make the file. Raises ``ImportError`` without llvmlite."""
+    from wardian.compile.baseline.stencils import library
+    from wardian.compile.llvm import Backend
+
+    path.write_bytes(_MAGIC + _sources() + library(common(), Backend()))
+
+
+def shipped(wanted: Flavour) -> Library | None:
+    """The stencils that came with the package, if they are of this flavour and fit."""
+    from wardian.compile.baseline.library import Library
+
+    if wanted != common():
+        return None
+    try:
+        with open(os.path.join(os.path.dirname(__file__), FILE), "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    head = len(_MAGIC) + _DIGEST
+    if data[:head] != _MAGIC + _sources():
+        return None
+    return Library.decode(data[head:])

@@ -1,0 +1,176 @@
+"""Tier-up: what goes over to better code in the middle means the same as what never does."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import wardian
+from wardian.api.code import ModuleCode
+
+LOOPS = """
+(module
+  (memory (export "memory") 1)
+  (global $g (mut i64) (i64.const 3))
+  (func $mix (param i32 i64) (result i64)
+    (i64.xor (i64.mul (local.get 1) (i64.const 6364136223846793005)) (i64.extend_i32_u (local.get 0))))
+  ;; Two loops in each other, locals of all types, operands that wait below both loops.
+  (func (export "nested") (param i32 f64) (result f64) (local $i i32) (local $j i32) (local $s i64) (local $f f32)
+    (local $a f64) (local $b f64)
+    (local.set $f (f32.const 1.5))
+    (f64.const 1000)
+    (f64.convert_i32_s (local.get 0))
+    (local.set $i (local.get 0))
+    (loop $outer
+      (i64.const 7)
+      (local.set $j (i32.const 50))
+      (loop $inner
+        (local.set $s (call $mix (local.get $j) (local.get $s)))
+        (local.set $f (f32.add (local.get $f) (f32.const 0.25)))
+        (local.set $a (f64.add (local.get $a) (f64.mul (local.get 1) (local.get $b))))
+        (local.set $b (f64.add (local.get $b) (f64.const 0.125)))
+        (i64.store (i32.and (local.get $j) (i32.const 0xff8)) (local.get $s))
+        (br_if $inner (local.tee $j (i32.sub (local.get $j) (i32.const 1)))))
+      (local.set $s (i64.add (local.get $s)))
+      (br_if $outer (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))
+    (f64.add)
+    (f64.add (f64.convert_i64_s (i64.shr_s (local.get $s) (i64.const 40))))
+    (f64.add (f64.promote_f32 (local.get $f)))
+    (f64.add (local.get $a)))
+  ;; A loop in one arm of an if, with more parameters than registers.
+  (func (export "arm") (param i32 i64 i64 i64 i64 i64 i64 i64) (result i64) (local i32)
+    (i64.add
+      (if (result i64) (i32.gt_u (local.get 0) (i32.const 5))
+        (then
+          (loop $l
+            (local.set 1 (i64.add (i64.rotl (local.get 1) (i64.const 3)) (i64.xor (local.get 7) (local.get 6))))
+            (local.set 7 (i64.add (local.get 7) (local.get 5)))
+            (br_if $l (i32.lt_u (local.tee 8 (i32.add (local.get 8) (i32.const 1))) (local.get 0))))
+          (local.get 1))
+        (else (i64.const 11)))
+      (local.get 7)))
+  (func (export "nothing") (param i32)
+    (loop $l
+      (global.set $g (i64.add (global.get $g) (i64.extend_i32_u (local.get 0))))
+      (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+  (func (export "g") (result i64) (global.get $g))
+  ;; Stops in the middle of the loop: what was stored before is there.
+  (func (export "trap") (param i32)
+    (loop $l
+      (i32.store (local.get 0) (local.get 0))
+      (local.set 0 (i32.add (local.get 0) (i32.const 4)))
+      (br $l))))
+"""
+CALLS: list[tuple[str, tuple[float, ...]]] = [
+    ("nested", (40, 0.5)),
+    ("arm", (3000, 1, 2, 3, 4, 5, 6, 7)),
+    ("arm", (5, 1, 2, 3, 4, 5, 6, 7)),
+    ("nothing", (3000,)),
+    ("g", ()),
+]
+
+
+def instance(**config: object) -> tuple[wardian.Instance, wardian.Engine]:
+    engine = wardian.Engine(wardian.Config(cache=False, **config))  # type: ignore[arg-type]
+    return wardian.Module(LOOPS, engine).instantiate(), engine
+
+
+def results(it: wardian.Instance) -> list[object]:
+    return [getattr(it.exports, name)(*args) for name, args in CALLS]
+
+
+@pytest.mark.parametrize("checks", ["guard", "explicit"])
+@pytest.mark.parametrize("tier_up", [1, 2, 7, 100])
+def test_results_are_those_of_one_tier(tier_up: int, checks: str) -> None:
+    expected, _ = instance(opt="O2", checks=checks)
+    tiered, engine = instance(opt="auto", checks=checks, tier_up=tier_up)
+    for _ in range(3):
+        assert results(tiered) == results(expected)
+        engine.worker.wait()
+        assert bytes(tiered.exports.memory.view()) == bytes(expected.exports.memory.view())
+
+
+@pytest.mark.parametrize("checks", ["guard", "explicit"])
+def test_a_run_goes_over_in_the_middle_of_a_loop(checks: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only continuations are made, so the function itself stays in the baseline tier and enters them."""
+    ask = ModuleCode._ask
+    monkeypatch.setattr(ModuleCode, "_ask", lambda self, what: what[0] == "loop" and ask(self, what))
+    expected, _ = instance(opt="O2", checks=checks)
+    tiered, engine = instance(opt="auto", checks=checks, tier_up=1)
+    asked: list[int] = []
+    hot = ModuleCode.hot
+
+    def watched(self: ModuleCode, index: int, site: int) -> tuple[int, int]:
+        better, entry = hot(self, index, site)
+        asked.append(entry)
+        return better, entry
+
+    monkeypatch.setattr(ModuleCode, "hot", watched)
+    for turn in range(3):
+        asked.clear()
+        assert results(tiered) == results(expected)
+        engine.worker.wait()
+        assert not turn or any(asked), "no continuation was entered"
+    for it in (tiered, expected):
+        with pytest.raises(wardian.Trap) as caught:
+            it.exports.trap(60000)
+        assert caught.value.code == "memory_out_of_bounds"
+    assert bytes(tiered.exports.memory.view()) == bytes(expected.exports.memory.view())
+
+
+def test_what_is_hot_is_remembered(tmp_path: object) -> None:
+    config = wardian.Config(opt="auto", tier_up=1, cache=str(tmp_path))
+    engine = wardian.Engine(config)
+    module = wardian.Module(LOOPS, engine)
+    first = results(module.instantiate())
+    engine.worker.wait()
+    engine.flush()
+    again = wardian.Module(LOOPS, wardian.Engine(config))
+    code = again.code()
+    assert results(again.instantiate()) == first
+    assert code._better, "the second run begins with what the first one optimised"
+
+
+def test_a_deadline_ends_it_in_every_tier() -> None:
+    endless = '(module (func (export "f") (local i32) (loop (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br 0))))'
+    engine = wardian.Engine(wardian.Config(opt="auto", tier_up=1, cache=False))
+    it = wardian.Module(endless, engine).instantiate()
+    for _ in range(3):
+        with pytest.raises(wardian.Interrupted), it.deadline(0.2):
+            it.exports.f()
+        engine.worker.wait()
+
+
+def test_threads_while_code_is_exchanged() -> None:
+    expected, _ = instance(opt="O2")
+    right = expected.exports.arm(3000, 1, 2, 3, 4, 5, 6, 7)
+    tiered, engine = instance(opt="auto", tier_up=1)
+    module = wardian.Module(LOOPS, engine)
+    wrong: list[object] = []
+
+    def work() -> None:
+        mine = module.instantiate()
+        for _ in range(20):
+            got = mine.exports.arm(3000, 1, 2, 3, 4, 5, 6, 7)
+            if got != right:
+                wrong.append(got)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong and tiered.exports.arm(3000, 1, 2, 3, 4, 5, 6, 7) == right
+
+
+def test_what_no_stencil_does_is_left_to_llvm() -> None:
+    engine = wardian.Engine(wardian.Config(opt="baseline", cache=False))
+    module = wardian.Module(
+        '(module (func (export "v") (param i32) (result i32) (i32x4.extract_lane 2 (i32x4.splat (local.get 0))))'
+        ' (func (export "w") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))',
+        engine,
+    )
+    it = module.instantiate()
+    assert (it.exports.v(5), it.exports.w(5)) == (5, 6)
+    assert sum(module.code().refused.values()) == 1
