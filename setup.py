@@ -18,6 +18,7 @@ from typing import Final
 from setuptools import Extension, setup
 
 COMPILED: Final = (
+    "syntax/row",
     "binary/reader",
     "binary/body",
     "valid/types",

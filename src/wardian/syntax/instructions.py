@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, TypeAlias, final
+from typing import Final
 
 from wardian.syntax.families import (
     F32X4,
@@ -156,47 +156,9 @@ from wardian.syntax.families import (
     Wrap,
 )
 from wardian.syntax.immediates import Imm
-from wardian.syntax.types import ARRAY, EQ, F32, F64, I31, I32, I64, V128, ValType, ref
-
-Signature: TypeAlias = "tuple[tuple[ValType, ...], tuple[ValType, ...]] | tuple[None, None]"
-
-
-@final
-class Row:
-    """One instruction.
-
-    ``index`` is its dense position in :data:`ROWS`; ``opcode`` its byte, or ``(prefix << 16) | sub-opcode``; ``name``
-    its text mnemonic; ``imm`` the kind of its immediates. ``params`` and ``results`` are both ``None`` where the type
-    depends on immediates, on the operand stack, or on the address type of a memory or table. ``feature`` is a field of
-    :class:`wardian.limits.Features` or ``"mvp"``. ``traps`` are the codes of the traps it may raise itself.
-    """
-
-    __slots__ = ("family", "feature", "imm", "index", "name", "opcode", "params", "results", "traps")
-
-    def __init__(
-        self,
-        index: int,
-        opcode: int,
-        name: str,
-        imm: Imm,
-        signature: Signature,
-        feature: str,
-        traps: tuple[str, ...],
-        family: Family,
-    ) -> None:
-        self.index = index
-        self.opcode = opcode
-        self.name = name
-        self.imm = imm
-        self.params = signature[0]
-        self.results = signature[1]
-        self.family = family
-        self.feature = feature
-        self.traps = traps
-
-    def __repr__(self) -> str:
-        return f"<{self.name} {self.opcode:#x}>"
-
+from wardian.syntax.row import Row as Row
+from wardian.syntax.row import Signature
+from wardian.syntax.types import ARRAY, EQ, F32, F64, I31, I32, I64, V128, ref
 
 _EQREF: Final = ref(True, EQ)
 _ARRAYREF: Final = ref(True, ARRAY)

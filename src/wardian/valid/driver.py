@@ -46,15 +46,14 @@ def validate_body(
         checker.begin(function, ctx.signatures[function], runs, start)
         counted = module.data_count is not None
         stream = instructions(module.source, pos, end, ctx.features, has_data_count=counted)
-        step = checker.step
         if lowering is None:
             for offset, row, imm in stream:
-                step(offset, row, imm)
+                checker.step(offset, row, imm)
         else:
             lower = lowering.step
             for offset, row, imm in stream:
                 reachable = checker.reachable
-                step(offset, row, imm)
+                checker.step(offset, row, imm)
                 lower(offset, row, imm, reachable)
         checker.finish(end)
     except MalformedError as error:

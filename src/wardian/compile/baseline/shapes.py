@@ -21,8 +21,10 @@ PINNED: Final = (3, 2)
 SLOT: Final = 7
 CONSTANT: Final = 8
 
-Place: TypeAlias = "tuple[int, int, int]"
-"""``(code, value, class)``; the value is a slot's displacement from the frame pointer, or the constant."""
+Place: TypeAlias = "tuple[int, ...]"
+"""``(code, value, class)``; the value is a slot's displacement from the frame pointer, or the constant.
+
+Not ``tuple[int, int, int]``: mypyc would take such tuples apart and build them anew whenever they pass a list."""
 
 Shape: TypeAlias = "tuple[int, ...]"
 """Codes of the operands and then of the result, if there is one."""
