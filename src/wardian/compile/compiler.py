@@ -230,7 +230,7 @@ class Compiler:
         from wardian.compile.baseline.driver import BaselineCompiler
         from wardian.compile.baseline.flavour import flavour
 
-        wanted = None if options.exceptions else flavour(ctx.module, options)
+        wanted = flavour(ctx.module, options)
         if wanted is None:
             return None
         library = self._library(wanted)

@@ -187,7 +187,6 @@ class Lowering:
         "_builtins",
         "_handlers",
         "_most_args",
-        "_propagates",
         "_resumed",
         "_ret_buffer",
         "_ret_slots",
@@ -202,6 +201,7 @@ class Lowering:
         "inliner",
         "local_types",
         "locals",
+        "propagates",
         "proven",
         "resume",
         "safepoints",
@@ -240,7 +240,7 @@ class Lowering:
         """Who says which calls are replaced, if any are."""
         self.proven: Exits | None = None
         """Set while a loop is lowered whose guarded accesses cannot trap; see :mod:`wardian.compile.versions`."""
-        self._propagates = False
+        self.propagates = False
         self._attributes = "#0"
         self._handlers = handlers
         self._bases: dict[int, Value] = {}
@@ -478,7 +478,7 @@ class Lowering:
     def handler(self) -> str:
         """Label of the code that takes care of a pending exception here."""
         if not self.tries:
-            self._propagates = True
+            self.propagates = True
             return "propagate"
         frame = self.tries[-1]
         if not frame.else_label:
@@ -619,7 +619,7 @@ class Lowering:
             b.start(label)
             trap = b.load(b.offset(self.builtins(), builtins.SLOT["trap"]), "ptr", CONSTANT)
             b.lines.append(f" call void {trap[0]}(ptr %ctx, i32 {int(code)}) noreturn cold\n unreachable")
-        if self._propagates:
+        if self.propagates:
             b.start("propagate")
             kind = abi.result_type(self.type.results, self.facts.types)
             b.ret(None if kind == "void" else ("zeroinitializer", kind))

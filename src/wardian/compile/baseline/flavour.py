@@ -31,4 +31,6 @@ def flavour(module: Module, options: CodeOptions) -> Flavour | None:
     first = memories[0] if memories else MemoryType(TypeLimits(0))
     if first.page_size_log2 != 16:
         return None
-    return Flavour(CodeOptions(checks=options.checks), first.limits.is64, first.shared)
+    return Flavour(
+        CodeOptions(checks=options.checks, exceptions=options.exceptions), first.limits.is64, first.shared
+    )

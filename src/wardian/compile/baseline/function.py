@@ -123,6 +123,7 @@ class Baseline:
         "pending",
         "skip",
         "source",
+        "unwinding",
     )
 
     def __init__(
@@ -143,6 +144,8 @@ class Baseline:
         self.loops = 0
         self._index = index
         self._hot: list[Hot] = []
+        self.unwinding: list[Patch] = []
+        """Jumps of calls that came back with an exception; a function with handlers is not for this tier."""
         self._live = live
         self._dead = dead
         self._deepest = 0
@@ -482,6 +485,9 @@ class Baseline:
         out = self.out
         for hot in self._hot:
             self._cool(hot)
+        if self.unwinding:
+            self.bind(self.unwinding, len(out))
+            self.emit(self.group("return ").get(self._pops))
         for code, fields in self._traps.items():
             target = len(out)
             self.emit(self.group("trap").get(code))

@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 FILE: Final = "stencils.bin"
 _MAGIC: Final = b"WARDIAN STENCILS"
 _DIGEST: Final = 32
+_SIZE: Final = 8
 _PARTS: Final = ("syntax", "binary", "vm", "compile", "compile/glue", "compile/baseline")
 
 
-def common() -> Flavour:
-    """What most modules take: a memory with 32-bit addresses and guard pages."""
-    return Flavour(CodeOptions(checks="guard"), is64=False, shared=False)
+def common() -> tuple[Flavour, ...]:
+    """What most modules take: a memory with 32-bit addresses and guard pages, without exceptions and with."""
+    options = (CodeOptions(checks="guard", exceptions=exceptions) for exceptions in (False, True))
+    return tuple([Flavour(each, is64=False, shared=False) for each in options])
 
 
 def _sources() -> bytes:
@@ -50,14 +52,18 @@ def write(path: Path) -> None:
     from wardian.compile.baseline.stencils import library
     from wardian.compile.llvm import Backend
 
-    path.write_bytes(_MAGIC + _sources() + library(common(), Backend()))
+    backend = Backend()
+    made = [library(each, backend) for each in common()]
+    sizes = b"".join([len(each).to_bytes(_SIZE, "little") for each in made])
+    path.write_bytes(b"".join([_MAGIC, _sources(), sizes, *made]))
 
 
 def shipped(wanted: Flavour) -> Library | None:
     """The stencils that came with the package, if they are of this flavour and fit."""
     from wardian.compile.baseline.library import Library
 
-    if wanted != common():
+    flavours = common()
+    if wanted not in flavours:
         return None
     try:
         with open(os.path.join(os.path.dirname(__file__), FILE), "rb") as file:
@@ -67,4 +73,8 @@ def shipped(wanted: Flavour) -> Library | None:
     head = len(_MAGIC) + _DIGEST
     if data[:head] != _MAGIC + _sources():
         return None
-    return Library.decode(data[head:])
+    at = [head + _SIZE * i for i in range(len(flavours))]
+    sizes = [int.from_bytes(data[i : i + _SIZE], "little") for i in at]
+    number = flavours.index(wanted)
+    start = head + _SIZE * len(flavours) + sum(sizes[:number])
+    return Library.decode(data[start : start + sizes[number]])

@@ -397,11 +397,11 @@ def _call_indirect(c: Baseline, offset: int, row: Row, imm: tuple[int, int]) -> 
 def _finish_call(c: Baseline, group: Group, first: int, result: int | None, i: int, j: int = 0) -> None:
     c.save_floats()
     if result is None:
-        c.emit(group.get(0), a=first, i=i, j=j)
+        c.unwinding += c.emit(group.get(0), a=first, i=i, j=j)
         c.restore_floats()
         return
     d = c.slot(len(c.ops), result) if c.ops else c.own(0, result)
-    c.emit(group.get(d[0]), a=first, d=d[1], i=i, j=j)
+    c.unwinding += c.emit(group.get(d[0]), a=first, d=d[1], i=i, j=j)
     c.restore_floats()
     c.ops.append(d)
 

@@ -189,6 +189,9 @@ class Template:
         b = self.lo.b
         if not ends:
             b.lines += self.go("@next")
+        if self.lo.propagates:
+            b.start("propagate")
+            b.lines += self.go("@target", after_changes=False)
         for code, label in self.lo.traps.items():
             b.start(label)
             b.lines += self.go(f"@trap_{TrapCode(code).name}", after_changes=False)
