@@ -6,7 +6,9 @@ Invariant: :class:`SeededRandom` gives the same bytes whatever the sizes they ar
 from __future__ import annotations
 
 import os
-from typing import Protocol, final
+from typing import Final, Protocol, final
+
+_urandom: Final = os.urandom
 
 
 class Random(Protocol):
@@ -21,7 +23,7 @@ class HostRandom:
     __slots__ = ()
 
     def fill(self, buffer: memoryview) -> None:
-        buffer[:] = os.urandom(len(buffer))
+        buffer[:] = _urandom(buffer.nbytes)
 
 
 @final

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import final
+from typing import Final, final
 
 from wardian.errors import LimitExceeded
 from wardian.runtime.native import Block, anonymous_file, page_up
@@ -19,6 +19,8 @@ from wardian.syntax.types import MemoryType, TypeLimits
 from wardian.vm.layout import MEMORY
 from wardian.vm.memory import GUARD, INDEX_SPACE
 from wardian.vm.memory import SLOT as MEMORY_SLOT
+
+_LENGTH: Final = MEMORY.at["length"] >> 3
 
 
 @final
@@ -31,6 +33,7 @@ class MemoryInstance:
         "_keeper",
         "_view",
         "_views",
+        "_words",
         "base",
         "block",
         "declared",
@@ -56,6 +59,7 @@ class MemoryInstance:
             reserved = -(-(bound + GUARD) // MEMORY_SLOT) * MEMORY_SLOT
         self.limit = bound
         self.block = Block(MEMORY.size)
+        self._words = self.block.words
         self._growing = threading.RLock()
         self._view: memoryview | None = None
         self._views: list[weakref.ref[Viewed]] = []
@@ -76,6 +80,7 @@ class MemoryInstance:
         made.declared = self.declared
         made.limit = self.limit
         made.block = self.block.lent(keeper)
+        made._words = self._words
         made._growing = threading.RLock()
         made._view = None
         made._views = []
@@ -129,7 +134,7 @@ class MemoryInstance:
         The same view for everyone until the memory grows, so never to be released, nor given away.
         """
         view = self._view
-        if view is None or len(view) != self.length:
+        if view is None or view.nbytes != self._words[_LENGTH]:
             viewed = Viewed(self)
             view = self._view = memoryview(self.process.types.window(self.block.address, viewed))
             self._views = [r for r in self._views if r() is not None] + [weakref.ref(viewed)]

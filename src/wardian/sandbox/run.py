@@ -182,7 +182,8 @@ class _Job:
         self._memories = instance._data.memories
         exported = exports.get("memory")
         if isinstance(exported, Memory):
-            self.context.memory = exported
+            # FAST: the memory itself, which keeps a view, where the handle makes one each time.
+            self.context.memory = exported._instance
         elif self._memories:
             self.context.memory = self._memories[0]
         if invoke is None:

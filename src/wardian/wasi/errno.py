@@ -64,6 +64,7 @@ BADF: Final = NUMBERS[Errno.BAD_FD]
 FAULT: Final = NUMBERS[Errno.FAULT]
 INVAL: Final = NUMBERS[Errno.INVALID]
 SPIPE: Final = NUMBERS[Errno.ILLEGAL_SEEK]
+NOTCAPABLE: Final = NUMBERS[Errno.NOT_CAPABLE]
 
 
 def number(error: CapabilityError | OSError) -> int:

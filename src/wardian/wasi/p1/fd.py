@@ -5,12 +5,14 @@ Invariant: the place for the result is checked before anything is transferred, s
 
 from __future__ import annotations
 
+from struct import error as PackError
+
 from wardian.capability.errno import CapabilityError, Errno
 from wardian.capability.filesystem.types import Advice
-from wardian.wasi.errno import BADF, FAULT, INVAL, SPIPE, SUCCESS, number
+from wardian.wasi.errno import BADF, FAULT, INVAL, NOTCAPABLE, SPIPE, SUCCESS, number
 from wardian.wasi.p1.context import Function, Handler, WasiContext
 from wardian.wasi.p1.fds import Descriptor
-from wardian.wasi.p1.memory import MASK, MASK64, buffers, place
+from wardian.wasi.p1.memory import MASK, MASK64, MOST_BYTES, buffers, place, unpack_pair
 from wardian.wasi.p1.types import U32, U64, Preview
 
 
@@ -24,12 +26,21 @@ def fd_read(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
         if found is None or found.read is None:
             return BADF
         view = ctx.memory.view()
+        size = view.nbytes
         result &= MASK
-        if result + 4 > len(view):
+        if result + 4 > size:
             return FAULT
         try:
-            into = buffers(view, iovs, count, waiter)
+            if count == 1:  # FAST: the usual case, without a call
+                start, length = unpack_pair(view, iovs & MASK)
+                if start + length > size:
+                    return FAULT
+                into = [view[start : start + (length if length < MOST_BYTES else MOST_BYTES)]] if length else []
+            else:
+                into = buffers(view, iovs, count, waiter)
             done = found.read(into, waiter) if into else 0
+        except PackError:
+            return FAULT
         except (CapabilityError, OSError) as error:
             return number(error)
         pack_into(view, result, done)
@@ -48,12 +59,21 @@ def fd_write(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
         if found is None or found.write is None:
             return BADF
         view = ctx.memory.view()
+        size = view.nbytes
         result &= MASK
-        if result + 4 > len(view):
+        if result + 4 > size:
             return FAULT
         try:
-            source = buffers(view, iovs, count, waiter)
+            if count == 1:  # FAST: the usual case, without a call
+                start, length = unpack_pair(view, iovs & MASK)
+                if start + length > size:
+                    return FAULT
+                source = [view[start : start + (length if length < MOST_BYTES else MOST_BYTES)]] if length else []
+            else:
+                source = buffers(view, iovs, count, waiter)
             done = found.write(source, waiter) if source else 0
+        except PackError:
+            return FAULT
         except (CapabilityError, OSError) as error:
             return number(error)
         pack_into(view, result, done)
@@ -111,10 +131,11 @@ def fd_seek(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
             return INVAL
         view = ctx.memory.view()
         result &= MASK
-        if result + 8 > len(view):
+        if result + 8 > view.nbytes:
             return FAULT
+        if found.base & rights != rights:
+            return NOTCAPABLE
         try:
-            found.need(rights)
             position = file.seek(offset, whences[whence])
         except (CapabilityError, OSError) as error:
             return number(error)

@@ -18,11 +18,11 @@ MASK: Final = 0xFFFF_FFFF
 MASK64: Final = 0xFFFF_FFFF_FFFF_FFFF
 
 _MOST_BUFFERS: Final = 1024
-_MOST_BYTES: Final = 0x7FFF_F000  # As Linux: the count of one transfer fits a signed 32-bit integer.
+MOST_BYTES: Final = 0x7FFF_F000  # As Linux: the count of one transfer fits a signed 32-bit integer.
 _LONGEST_STRING: Final = 1 << 16
 
 _PAIR: Final = Layout("<II")
-_unpack_pair: Final = _PAIR.unpack_from
+unpack_pair: Final = _PAIR.unpack_from
 
 
 class GuestMemory(Protocol):
@@ -81,13 +81,8 @@ def buffers(view: memoryview, pointer: int, count: int, waiter: Waiter) -> list[
     end = pointer + 8 * (count & MASK)
     if end > size:
         raise CapabilityError(Errno.FAULT)
-    if count == 1:  # FAST: the usual case, without an iterator.
-        start, length = _unpack_pair(view, pointer)
-        if start + length > size:
-            raise CapabilityError(Errno.FAULT)
-        return [view[start : start + min(length, _MOST_BYTES)]] if length else []
     found: list[memoryview] = []
-    room = _MOST_BYTES
+    room = MOST_BYTES
     for index, (start, length) in enumerate(_PAIR.iter_unpack(view[pointer:end])):
         if not length:
             if index & 0xFFFF == 0xFFFF:

@@ -73,7 +73,7 @@ FUNCTIONS: Final = (
     _row("poll_oneoff", "iiii", poll.poll_oneoff),
     _row("proc_exit", "i", proc.proc_exit, results=(), bare=True),
     _row("proc_raise", "i", proc.proc_raise),
-    _row("random_get", "ii", random.random_get),
+    _row("random_get", "ii", random.random_get, bare=True),
     _row("sched_yield", "", proc.sched_yield),
     _row("sock_accept", "iii", sock.no_socket),
     _row("sock_recv", "iiiiii", sock.no_socket),
