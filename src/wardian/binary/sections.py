@@ -290,7 +290,23 @@ def _data(r: Reader) -> DataSegment:
 
 
 def _datas(r: Reader, module: Module) -> None:
-    module.datas = [_data(r) for _ in range(r.count("data_segments"))]
+    count = r.count("data_segments")
+    source, pos, end = r.source, r.pos, r.end
+    add = module.datas.append
+    for _ in range(count):
+        # FAST: a short one at a constant place in memory 0, as nearly all are where there are many.
+        after = _const_end(source, pos + 1, end) if pos < end and source[pos] == 0 else 0
+        if after and after < end and source[after] < 0x80:
+            first = after + 1
+            stop = first + source[after]
+            if stop <= end:
+                add(DataSegment("active", (first, stop), 0, (pos + 1, after), pos))
+                pos = stop
+                continue
+        r.pos = pos
+        add(_data(r))
+        pos = r.pos
+    r.pos = pos
 
 
 def _code(r: Reader, module: Module) -> None:

@@ -7,7 +7,7 @@ to a store.
 
 from __future__ import annotations
 
-from typing import Literal, NewType, TypeAlias, final
+from typing import Literal, NamedTuple, NewType, TypeAlias, final
 
 from wardian.record import Entity, Record, made
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, RefType, SubType, TableType, TagType
@@ -75,8 +75,11 @@ class ElemSegment(Record):
 
 
 @final
-class DataSegment(Record):
-    """A data segment; ``init`` is a slice of the source. ``memory`` and ``offset`` are set when active."""
+class DataSegment(NamedTuple):
+    """A data segment; ``init`` is a slice of the source. ``memory`` and ``offset`` are set when active.
+
+    FAST: a tuple, since real modules have up to 64,000 of them.
+    """
 
     mode: Literal["active", "passive"]
     init: Slice
