@@ -53,6 +53,16 @@ def test_there_and_back(mode: Mode) -> None:
     check(wardian.Module.deserialize(memoryview(data)))  # type: ignore[arg-type]
 
 
+def test_left_to_itself_it_is_compiled_well(tmp_path: Path) -> None:
+    for cache in (False, tmp_path / "cache", tmp_path / "cache"):
+        made = wardian.Module(TEXT, wardian.Engine(wardian.Config(cache=cache)))
+        check(made)
+        data = made.serialize()
+        assert bundle.Bundle.decode(data).opt == "O2"
+        check(wardian.Module.deserialize(data))
+        made.engine.flush()
+
+
 def test_exceptions() -> None:
     text = '(module (tag $e (export "e") (param i32)) (func (export "t") (throw $e (i32.const 4))))'
     made = wardian.Module.deserialize(module(text, QUICK).serialize())
@@ -174,7 +184,11 @@ def test_lost_workers_are_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     thread = threading.Thread(target=kill)
     thread.start()
     limits = made.engine.config.limits
-    found = compile_parallel(code.ctx, code.options, range(300), {}, limits, 2, code._make_here)
+
+    def here(indices: list[int]) -> list[tuple[int, bytes, int]]:
+        return code._make_here(indices, code.options)
+
+    found = compile_parallel(code.ctx, code.options, range(300), {}, limits, 2, here)
     assert sorted(index for some in found for index, _, _ in some) == list(range(300))
     thread.join()
     assert all(worker.poll() is not None for worker in workers)

@@ -21,12 +21,12 @@ def pack(
 ) -> bytes:
     """The bytes of a module whose code this is, all of it compiled."""
     code = code.with_exceptions() if code.has_tags else code
-    functions = code.gather(progress, jobs)
+    options = code.ahead_options()
+    functions = code.gather(progress, jobs, options)
     code.engine.compiler.core()  # another engine may have been the first of this process, and have made it
     for index in range(len(code.ctx.module.types)):
         if code.is_function_type(index):
             code.glue(index)
-    options = code.options
     glue = encode_images(code.engine.compiler.glue())
     source = code.ctx.module.source
     return Bundle(source, options.opt, options.checks, options.exceptions, functions.encode(), glue).encode(key)

@@ -76,6 +76,7 @@ class ModuleCode:
         engine.check_layout(self.layout)
         self._otherwise: Literal["O0", "O2"] = "O0"
         self._heat: Heat | None = None
+        self._is_fixed = options is not None
         self.options = options or self._options(exceptions)
         self._with_exceptions: ModuleCode | None = self if self.options.exceptions else None
         self._before: ModuleCode | None = None
@@ -136,8 +137,9 @@ class ModuleCode:
     def with_exceptions(self) -> ModuleCode:
         with self._lock:
             if self._with_exceptions is None:
+                options = self.options.__replace__(exceptions=True) if self._is_fixed else None
                 self._with_exceptions = ModuleCode(
-                    self.engine, self.ctx, self.name, exceptions=True, options=self.options.__replace__(exceptions=True)
+                    self.engine, self.ctx, self.name, exceptions=True, options=options
                 )
                 # Instances that go over to it have contexts that go on pointing into the tables of this one.
                 self._with_exceptions._before = self
@@ -166,15 +168,15 @@ class ModuleCode:
 
     def _compile(self, indices: list[int]) -> int:
         """Compile functions now and map them; the address of the last."""
-        made = self._make_here(indices)
+        made = self._make_here(indices, self.options)
         self._new += made
         if self.engine.compiler.cache is not None:
             self.engine.remember(self._cache_key(), self._new, sum(len(code) for _, code, _ in made))
         return self._map(made)
 
-    def _make_here(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
+    def _make_here(self, indices: list[int], options: CodeOptions) -> list[tuple[int, bytes, int]]:
         """Compile functions in this process."""
-        return self._by_stencils(indices) if self.options.opt == "baseline" else self._by_llvm(self.options, indices)
+        return self._by_stencils(indices) if options.opt == "baseline" else self._by_llvm(options, indices)
 
     def _map(self, made: list[tuple[int, bytes, int]]) -> int:
         """Map functions, each for itself; the address of the last."""
@@ -318,37 +320,54 @@ class ModuleCode:
             for index, address in self._cached.items():
                 self._publish(index, address)
 
-    def gather(self, progress: Callable[[int, int], None] | None, jobs: int = 1) -> Functions:
+    def ahead_options(self) -> CodeOptions:
+        """How all is compiled ahead of time: well, if it is left to what turns out to be hot."""
+        return self.options.__replace__(opt="O2") if self._heat is not None else self.options
+
+    def gather(
+        self, progress: Callable[[int, int], None] | None, jobs: int = 1, options: CodeOptions | None = None
+    ) -> Functions:
         """The code of every function: from the cache, or compiled now, in ``jobs`` processes, and added to the cache.
 
-        Raises what validation and compilation of the bodies raise.
+        With :attr:`options`, or :meth:`ahead_options`. Raises what validation and compilation of the bodies raise.
         """
         compiler, count = self.engine.compiler, len(self.ctx.module.funcs)
+        options = options or self.options
+        as_usual = options == self.options
+        usual_key = self._cache_key()
+        key = usual_key if as_usual else self._better_key
+        assert key is not None
         with self._lock:
-            new = list(self._new)
-        known = self._given or (compiler.load_functions(self._cache_key()) if compiler.cache is not None else None)
+            new = list(self._new if as_usual else self._new_better)
+        known = self._given or (compiler.load_functions(key) if compiler.cache is not None else None)
         known = Functions.join(known, new)
         missing = [index for index in range(count) if index not in known.rows]
         made: list[tuple[int, bytes, int]] = []
-        for some in self._make(missing, jobs):
+        for some in self._make(missing, jobs, options):
             made += some
             if progress is not None:
                 progress(count - len(missing) + len(made), count)
-        compiler.store_functions(self._cache_key(), [*new, *made])
+        compiler.store_functions(key, [*new, *made])
         return Functions.join(known, sorted(made))
 
-    def _make(self, missing: list[int], jobs: int) -> Iterator[list[tuple[int, bytes, int]]]:
+    def _make(
+        self, missing: list[int], jobs: int, options: CodeOptions
+    ) -> Iterator[list[tuple[int, bytes, int]]]:
         """Compile functions, a few at a time."""
+
+        def here(indices: list[int]) -> list[tuple[int, bytes, int]]:
+            return self._make_here(indices, options)
+
         bodies = self.ctx.module.bodies
-        if jobs > 1 and missing and self.options.opt != "baseline":
+        if jobs > 1 and missing and options.opt != "baseline":
             from wardian.compile.parallel import WORTH_WHILE, compile_parallel
 
             if sum(bodies[index][1] - bodies[index][0] for index in missing) >= WORTH_WHILE:
                 hints, limits = dict(self._branch_hints()), self.engine.config.limits
-                yield from compile_parallel(self.ctx, self.options, missing, hints, limits, jobs, self._make_here)
+                yield from compile_parallel(self.ctx, options, missing, hints, limits, jobs, here)
                 return
         for index in missing:
-            yield self._make_here([index])
+            yield here([index])
 
     def give(self, functions: Functions) -> None:
         """Use this code, which is this module's, for these options; neither the cache nor the compiler is asked."""

@@ -61,8 +61,6 @@ def _write(path: str, data: bytes) -> None:
 def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
-    if level is None and options.output is not None:
-        level = "O2"  # there is no later run that could do better
     jobs = _jobs(options.jobs)
     source = read_module(options.file)
 
@@ -88,11 +86,12 @@ def main(argv: list[str]) -> int:
     functions = len(module.decl.funcs)
     code = module.code()
     bodies = sum(end - start for start, end in module.decl.bodies)
+    how = code.options if options.output is None else code.ahead_options()
     print(
-        f"compiled {plural(functions, 'function')} ({code.options.opt}) in {ended - began:.1f} s: "
+        f"compiled {plural(functions, 'function')} ({how.opt}) in {ended - began:.1f} s: "
         f"checked in {checked - began:.1f} s, compiled in {ended - checked:.1f} s"
     )
-    made = code.gather(None).blob
+    made = code.gather(None, options=how).blob
     print(f"{size(bodies)} of WebAssembly code became {size(len(made))} of machine code")
     if options.output is not None:
         print(f"{options.output}: {size(len(written))}; wardian run {options.output} runs it")
