@@ -52,6 +52,11 @@ def mode_params() -> list[object]:
     return [pytest.param(m, id=str(m), marks=() if m == QUICK_MODE else pytest.mark.slow) for m in MODES]
 
 
+def level_params() -> list[object]:
+    """The modes as parameters; explicit checks are slow. For what each level of code generation should show at once."""
+    return [pytest.param(m, id=str(m), marks=() if m.checks == "guard" else pytest.mark.slow) for m in MODES]
+
+
 @cache
 def wasm_tools() -> list[str]:
     """The command line of wasm-tools."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import wardian
-from tests.support import MODES, Mode
+from tests.support import MODES, Mode, level_params
 from wardian.binary.decode import decode
 from wardian.compile.loops import Step, plans
 from wardian.limits import Features, Limits
@@ -73,7 +73,7 @@ WRITTEN_OUT = """(module (memory (export "memory") 1) (global $g (export "g") (m
     (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))))"""
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 def test_written_out(mode: Mode) -> None:
     instance = wardian.Module(WRITTEN_OUT, _engine(mode)).instantiate()
     exports: Any = instance.exports
@@ -163,7 +163,7 @@ def _edges(shape: tuple[int, str, int, int]) -> list[tuple[int, int, int]]:
     return [(i % (1 << 32), end % (1 << 32), p % (1 << 32)) for i, end, p in found]
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_at_the_edges(shape: tuple[int, str, int, int], mode: Mode) -> None:
     text = f'(module (memory (export "memory") 1) {_shape(*shape)})'

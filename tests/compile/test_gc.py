@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import wardian
-from tests.support import MODES, Mode
+from tests.support import Mode, level_params
 from wardian.runtime.process import process
 
 TYPES = """
@@ -74,7 +74,7 @@ ANYS = """
 """
 
 
-@pytest.fixture(params=MODES, ids=str)
+@pytest.fixture(params=level_params())
 def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
     mode: Mode = request.param
     engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import wardian
-from tests.support import MODES, Mode, assemble
+from tests.support import Mode, assemble, level_params
 
 
 def _exports(source: str | bytes, mode: Mode, *, lazy: bool = False) -> Any:
@@ -37,7 +37,7 @@ TEXT = """(module (memory (export "memory") 1) (global $g (export "g") (mut i32)
   (func (export "endless") (result i32) (call $ping (i32.const 1))))"""
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 def test_results(mode: Mode) -> None:
     exports = _exports(TEXT, mode)
     memory = exports.memory
@@ -51,7 +51,7 @@ def test_results(mode: Mode) -> None:
     assert [memory[i] for i in (0, 4, 8)] == [7, 15, 24]
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 def test_traps_are_where_they_were(mode: Mode) -> None:
     exports = _exports(TEXT, mode)
     memory = exports.memory
@@ -63,21 +63,21 @@ def test_traps_are_where_they_were(mode: Mode) -> None:
     assert (memory[65528], memory[65532], exports.g.value) == (1, 2, 2)
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 def test_a_function_with_a_trap_of_its_own_is_named(mode: Mode) -> None:
     with pytest.raises(wardian.Trap) as trapped:
         _exports(TEXT, mode).outer(1)
     assert [frame.name for frame in trapped.value.frames] == ["fails", "outer"]
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 def test_endless_recursion_ends(mode: Mode) -> None:
     with pytest.raises(wardian.Trap) as trapped:
         _exports(TEXT, mode).endless()
     assert trapped.value.code == "stack_exhausted"
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 def test_an_invalid_callee_is_reported_when_it_is_called(mode: Mode) -> None:
     text = """(module (func $bad (result i32) (i32.const 1))
       (func (export "f") (param i32) (result i32)

@@ -40,7 +40,6 @@ MACHINES: Final = {"host": None, "old": ("x86-64", "+sse4.1"), "avx2": ("haswell
 QUICK: Final = (
     (Mode("O0", "guard"), "host"),
     (Mode("O2", "explicit"), "host"),
-    (Mode("O2", "explicit"), "old"),
 )
 
 

@@ -83,7 +83,9 @@ def _given(value: int, type: str) -> Any:
 
 @pytest.mark.parametrize("mode", mode_params())
 @pytest.mark.parametrize("how", ["direct", "indirect"])
-@pytest.mark.parametrize("results", [0, 1, 2, 5])
+@pytest.mark.parametrize(
+    "results", [pytest.param(n, marks=() if n in (1, 5) else pytest.mark.slow) for n in (0, 1, 2, 5)]
+)
 def test_rings(results: int, how: str, mode: Mode) -> None:
     rng = random.Random(results)
     engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]

@@ -237,7 +237,7 @@ def test_copies_and_pickles(mode: Mode) -> None:
             copy.copy(thing)
         except Exception:  # noqa: BLE001
             pass
-        gc.collect()
+    gc.collect()
     exports.memory[0:4] = b"\1\2\3\4"
     for _ in range(3):
         use("memory", exports.memory)
@@ -252,7 +252,7 @@ def test_a_module_goes_before_its_instances(mode: Mode) -> None:
     load = made.instantiate().exports.load
     load(0)
     del made
-    for _ in range(20):
+    for _ in range(5):
         gc.collect()
         again = wardian.Module(module(FULL, mode).decl.source, engine(mode)).instantiate().exports
         assert again.indirect(0) == 0

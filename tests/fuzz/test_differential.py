@@ -18,12 +18,14 @@ from tests.fuzz.engines import Call, Run, Wardian
 from tests.fuzz.values import EDGES, NUMBERS, Outcome, bits, same
 from tests.support import QUICK_MODE, ROOT
 
-CASES = 10
+CASES = 3
 """So many take some ten seconds."""
+MANY = 30
 
 
-def test_engines_agree_on_a_fixed_seed() -> None:
-    command = [sys.executable, "-m", "tests.fuzz.differential", "--seed", "20260101", "--cases", str(CASES)]
+@pytest.mark.parametrize("cases", [CASES, pytest.param(MANY, marks=pytest.mark.slow)])
+def test_engines_agree_on_a_fixed_seed(cases: int) -> None:
+    command = [sys.executable, "-m", "tests.fuzz.differential", "--seed", "20260101", "--cases", str(cases)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "modules of smith" in done.stdout

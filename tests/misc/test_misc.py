@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import wardian
-from tests.support import MODES, Mode
+from tests.support import Mode, level_params
 from wardian.cli.scripts import Script, Spectest
 
 FILES = sorted(Path(__file__).parent.glob("*.wast"))
@@ -22,7 +22,7 @@ def _engine(mode: Mode) -> tuple[wardian.Engine, Spectest]:
     return engine, Spectest(engine)
 
 
-@pytest.mark.parametrize("mode", MODES, ids=str)
+@pytest.mark.parametrize("mode", level_params())
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_script(file: Path, mode: Mode) -> None:
     outcome = Script(*_engine(mode)).run(file.read_bytes())

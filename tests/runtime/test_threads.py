@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import wardian
-from tests.support import MODES, Mode, assemble
+from tests.support import Mode, assemble, level_params
 
 WORKER = """
 (module
@@ -59,7 +59,7 @@ WORKER = """
 """
 
 
-@pytest.fixture(params=MODES, ids=str)
+@pytest.fixture(params=level_params())
 def engine(request: pytest.FixtureRequest) -> wardian.Engine:
     mode: Mode = request.param
     return wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]

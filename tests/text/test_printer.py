@@ -22,9 +22,14 @@ from wardian.text.printer import ModulePrinter, to_text
 LARGEST = 2 << 20
 ROOT = data_root()
 GUESTS = sorted(path for path in ROOT.rglob("*.wasm") if path.stat().st_size <= LARGEST) if ROOT else []
-GUEST_PARAMS = [pytest.param(path, id=f"{path.parent.name}/{path.name}") for path in GUESTS] or [
-    pytest.param(None, marks=pytest.mark.skip(NO_DATA))
-]
+QUICK = 200 << 10
+"""Bytes of guests that are large enough to be slow."""
+GUEST_PARAMS = [
+    pytest.param(
+        path, id=f"{path.parent.name}/{path.name}", marks=pytest.mark.slow if path.stat().st_size > QUICK else ()
+    )
+    for path in GUESTS
+] or [pytest.param(None, marks=pytest.mark.skip(NO_DATA))]
 
 
 @pytest.mark.parametrize("path", GUEST_PARAMS)
@@ -45,6 +50,7 @@ def test_another_assembler_reads_it(path: Path) -> None:
     assert printed[0].stdout == printed[1].stdout
 
 
+@pytest.mark.slow
 def test_speed(data: Path) -> None:
     """At least half a megabyte of text a second; usually it is several."""
     text = to_text(decode((data / "guests" / "lua.wasm").read_bytes()))
