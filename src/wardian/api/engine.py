@@ -13,7 +13,6 @@ from wardian.api.config import Config
 from wardian.api.tiers import Worker
 from wardian.compile.cache import Cache
 from wardian.compile.compiler import Compiler
-from wardian.compile.link import Image
 from wardian.errors import LimitExceeded, Refused
 from wardian.runtime import calls
 from wardian.runtime.function import NativeTypes
@@ -75,9 +74,7 @@ class Engine:
         path = self.config.cache_path()
         store = Cache(path, self.config.cache_size) if path else None
         self.cache = CodeCache(store)
-        self.compiler = Compiler(store)
-        self._glue: dict[str, tuple[int, int]] = {}
-        self._stubs: list[int] = []
+        self.compiler = Compiler(store, lambda: process().images)
         self._lock = threading.Lock()
         self._unsaved: dict[int, tuple[str, list[tuple[int, bytes, int]]]] = {}
         self._unsaved_bytes = 0
@@ -123,28 +120,29 @@ class Engine:
 
     def glue(self, code: str) -> tuple[int, int]:
         """Addresses of the entry and the host stub of a signature code."""
-        found = self._glue.get(code)
-        if found is None:
-            image = self.compiler.signature(code)
-            at = self._map_glue(image)
-            found = at + image.offset(f"entry_{code}"), at + image.offset(f"host_{code}")
-            self._glue[code] = found
-        return found
+        image = self.compiler.signature(code)
+        process = self.process
+        with process.lock:
+            found = process.glue.get(code)
+            if found is None:
+                at = process.map_glue(image.code)
+                found = at + image.offset(f"entry_{code}"), at + image.offset(f"host_{code}")
+                process.glue[code] = found
+            return found
 
     def stubs(self, count: int) -> list[int]:
         """Addresses of the lazy stubs of defined functions 0 to ``count - 1``."""
-        with self._lock:
-            while len(self._stubs) * STUBS < count:
-                image = self.compiler.stubs(len(self._stubs))
-                self._stubs.append(self._map_glue(image) + image.offset("wd_stubs"))
+        process = self.process
+        chunks = -(-count // STUBS)
+        images = [self.compiler.stubs(chunk) for chunk in range(chunks)]
+        with process.lock:
+            for image in images[len(process.stubs) :]:
+                process.stubs.append(process.map_glue(image.code) + image.offset("wd_stubs"))
             out: list[int] = []
-            for base in self._stubs:
+            for base in process.stubs[:chunks]:
                 n = min(STUBS, count - len(out))
                 out += range(base, base + n * STUB_SIZE, STUB_SIZE)
             return out
-
-    def _map_glue(self, image: Image) -> int:
-        return self.process.map_glue(image.code)
 
     def check_layout(self, layout: InstanceLayout) -> None:
         if layout.size >= _LAYOUT_LIMIT:

@@ -37,8 +37,10 @@ T = TypeVar("T")
 class Compiler:
     """One per engine. Thread-safe. ``cache`` may be ``None``."""
 
-    def __init__(self, cache: Cache | None) -> None:
+    def __init__(self, cache: Cache | None, shared: Callable[[], dict[str, Image]] | None = None) -> None:
+        """``shared()`` is where the process's compilers put their glue, which is the same for all of them."""
         self.cache = cache
+        self._shared = shared or dict
         self._backend: Backend | None = None
         self._lock = threading.Lock()
         self._build: bytes | None = None
@@ -70,10 +72,13 @@ class Compiler:
                 self._glue = decode_images(payload) if payload else {}
             found = self._glue.get(name)
         if found is None:
-            from wardian.compile.link import flatten
+            shared = self._shared()
+            found = shared.get(name)
+            if found is None:
+                from wardian.compile.link import flatten
 
-            backend = self.backend()
-            found = flatten(backend.object(text(backend.preamble()), "O2"))
+                backend = self.backend()
+                found = shared[name] = flatten(backend.object(text(backend.preamble()), "O2"))
             with self._lock:
                 self._glue[name] = found
                 self._glue_changed = True

@@ -103,6 +103,12 @@ class Process:
         self._supers: dict[int, int] = {}
         self._ancestors = 0
         self._ancestors_used = 0
+        self.images: dict[str, Any] = {}
+        """Glue that some engine has compiled, by name; it is the same for all of them."""
+        self.glue: dict[str, tuple[int, int]] = {}
+        """Signature code -> addresses of its entry and host stub."""
+        self.stubs: list[int] = []
+        """Addresses of the lazy stubs, so many at each."""
         self.make_heap: Callable[[Any], Any] = _no_heap
         """Store -> a new :class:`wardian.runtime.heap.Heap` for it; set with :attr:`types`."""
         self.heaps: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
