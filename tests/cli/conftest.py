@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -16,9 +17,27 @@ from tests.support import ROOT, assemble
 Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that has the glue of programs and no guest's code: making it takes longer than most tests."""
+    folder = tmp_path_factory.mktemp("glue")
+    program = folder / "program.wat"
+    program.write_text("""(module
+      (import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))
+      (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) (memory (export "memory") 1)
+      (func (export "_start")) (func (param i32 i32) (result i32) unreachable))""")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WARDIAN_CACHE": str(folder / "cache")}
+    subprocess.run([sys.executable, "-m", "wardian", "run", str(program)], env=environment, check=True)
+    for entry in (folder / "cache").iterdir():
+        if entry.name != "key" and not entry.name.startswith("glue-"):
+            entry.unlink()
+    return folder / "cache"
+
+
 @pytest.fixture
-def cli(tmp_path: Path) -> Cli:
+def cli(tmp_path: Path, glue: Path) -> Cli:
     """``cli("run", "x.wasm", ..., env={...}, input=...)`` in ``tmp_path``."""
+    shutil.copytree(glue, tmp_path / "cache")
 
     def run(*words: str | Path, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WARDIAN_CACHE": str(tmp_path / "cache")}
