@@ -67,8 +67,10 @@ class BaselineFacts:
         groups = library.groups
         none = Group(b"", {})
         self.do = [groups.get(f"do {row.name}", none) for row in ROWS]
-        self.branch = [(groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS]
-        self.move = (groups["move w"], groups["move f"])
+        self.branch: list[tuple[Group, ...]] = [
+            (groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS
+        ]
+        self.move: tuple[Group, ...] = (groups["move w"], groups["move f"])
         self._calls: dict[tuple[str, int], tuple[Group, tuple[int, ...], int | None]] = {}
         self._globals: dict[tuple[str, int], tuple[Group, int, int]] = {}
 

@@ -36,7 +36,7 @@ MAX_DEPTH: Final = 500
 """Operands of a function this tier compiles: whatever looks through them all takes bounded time."""
 _POOL_ALIGN: Final = 64
 
-_REGISTERS: Final = (len(WORD_ARGUMENTS), len(FLOAT_ARGUMENTS))
+_REGISTERS: Final[tuple[int, ...]] = (len(WORD_ARGUMENTS), len(FLOAT_ARGUMENTS))
 
 _LOCAL_USE: Final = re.compile(rb"[\x20-\x22]([\x00-\x7f])", re.DOTALL)
 _PIN_FROM: Final = 2
@@ -182,7 +182,7 @@ class Baseline:
                 self._slots += 1
                 pinned = self._floats if place[2] == FLOAT else self._words
                 pinned.append((place, (SLOT, -SAVED_BYTES - 8 * self._slots, place[2])))
-        self._own: tuple[list[Place], list[Place]] = ([], [])
+        self._own: list[list[Place]] = [[], []]
         self._frame_at = 0
         self._enter(params)
         self.frames.append(Frame(FUNCTION, 0, (), results, 0))
@@ -190,10 +190,11 @@ class Baseline:
 
     def _homes(self, classes: list[int], start: int, end: int) -> list[Place]:
         """A place for each local: a register for those the body names most often, as far as these reach."""
-        uses = Counter(found[0] for found in _LOCAL_USE.findall(self.source, start, end))
+        uses: Counter[bytes] = Counter(_LOCAL_USE.findall(self.source, start, end))
         pinned: dict[int, Place] = {}
         free = [list(range(OPERANDS, OPERANDS + count)) for count in PINNED]
-        for local, count in uses.most_common():
+        for found, count in uses.most_common():
+            local = found[0]
             if count < _PIN_FROM or not (free[WORD] or free[FLOAT]):
                 break
             if local < len(classes) and free[classes[local]]:
@@ -211,7 +212,7 @@ class Baseline:
     def _enter(self, params: list[int]) -> None:
         group = self.facts.library.group
         self.emit(group("prologue").get(0))
-        self._frame_at = group("prologue").get(0)[1][0][0]
+        self._frame_at = group("prologue").get(0).numbers[0][0]
         if self.facts.memories:
             self.emit(group("base").get(0), i=self.facts.layout.memory_bases)
         arrived = [0, 0]
@@ -391,20 +392,19 @@ class Baseline:
         self, stencil: Stencil, a: int = 0, b: int = 0, c: int = 0, d: int = 0, i: int = 0, j: int = 0
     ) -> list[Patch]:
         """Copy a stencil and fill its holes; the jumps it has to a label or a table are returned."""
-        code, numbers, wide, jumps = stencil
         out = self.out
         base = len(out)
-        out += code
-        if numbers:
-            values = (a, b, c, d, i, j)
-            for at, hole, added in numbers:
+        out += stencil.code
+        if stencil.numbers:
+            values: tuple[int, ...] = (a, b, c, d, i, j)
+            for at, hole, added in stencil.numbers:
                 _put32(out, base + at, values[hole] + added)
-        if wide:
+        if stencil.wide:
             values = (a, b, c, d, i, j)
-            for at, hole, added in wide:
+            for at, hole, added in stencil.wide:
                 value = values[hole & 7] + added
                 _put64(out, base + at, value & 0xFFFF_FFFF if hole & UNSIGNED else value)
-        return self._jumps(jumps, base) if jumps else _NO_PATCHES
+        return self._jumps(stencil.jumps, base) if stencil.jumps else _NO_PATCHES
 
     def _jumps(self, jumps: tuple[tuple[int, int, int], ...], base: int) -> list[Patch]:
         labels: list[Patch] = []

@@ -28,16 +28,28 @@ _SYMBOLS: Final = {
     **{f"trap_{code.name}": TRAPS + code for code in TrapCode},
 }
 
-Stencil: TypeAlias = (
-    "tuple[bytes, tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...], tuple[tuple[int, int, int], ...]]"
-)
-"""``(code, numbers, wide, jumps)`` as in :class:`Part`, but a jump's symbol is a number."""
+Field: TypeAlias = "tuple[int, int, int]"
 
 _GROUP: Final = struct.Struct("<HI")
 _ENTRY: Final = struct.Struct("<II")
 _PART: Final = struct.Struct("<HBBB")
 _HOLE: Final = struct.Struct("<HHi")
 _CONSTANT: Final = struct.Struct("<I")
+
+
+@final
+class Stencil:
+    """As :class:`Part`, but a jump's symbol is a number."""
+
+    __slots__ = ("code", "jumps", "numbers", "wide")
+
+    def __init__(
+        self, code: bytes, numbers: tuple[Field, ...], wide: tuple[Field, ...], jumps: tuple[Field, ...]
+    ) -> None:
+        self.code = code
+        self.numbers = numbers
+        self.wide = wide
+        self.jumps = jumps
 
 
 @final
@@ -68,7 +80,7 @@ class Group:
             end = at + count * _HOLE.size
             fields.append(tuple(_HOLE.iter_unpack(data[at:end])))
             at = end
-        return code, fields[0], fields[1], fields[2]
+        return Stencil(code, fields[0], fields[1], fields[2])
 
 
 @final
