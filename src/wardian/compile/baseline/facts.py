@@ -7,6 +7,7 @@ Invariant: whatever a module does that no stencil exists for raises :class:`Unsu
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Final, final
 
 from wardian.compile.baseline.library import Group, Library
@@ -15,7 +16,7 @@ from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
-from wardian.syntax.types import F32, F64, V128, FuncType, RefType, ValType
+from wardian.syntax.types import F32, F64, I32, V128, FuncType, RefType, ValType
 from wardian.vm.layout import InstanceLayout
 
 COMPARISONS: Final = (f.IntCmp, f.IntTest, f.FloatCmp)
@@ -51,6 +52,13 @@ def class_of(type: ValType) -> int:
     return FLOAT if type is F32 or type is F64 else WORD
 
 
+@cache
+def result_classes() -> list[int]:
+    """By row index: class of the place of the result, for rows that put one number there."""
+    types = [row.family.type if isinstance(row.family, f.Load) else (row.results or (I32,))[0] for row in ROWS]
+    return [FLOAT if t is F32 or t is F64 else WORD for t in types]
+
+
 @final
 class BaselineFacts:
     """One per module and library."""
@@ -67,6 +75,7 @@ class BaselineFacts:
         groups = library.groups
         none = Group(b"", {})
         self.do = [groups.get(f"do {row.name}", none) for row in ROWS]
+        self.result = result_classes()
         self.branch: list[tuple[Group, ...]] = [
             (groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS
         ]

@@ -10,7 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final, NoReturn
 
-from wardian.compile.baseline.facts import COMPARISONS, MAX_OFFSET, PLAIN, class_of
+from wardian.compile.baseline.facts import COMPARISONS, MAX_OFFSET, PLAIN
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, WORD, Place
@@ -28,57 +28,59 @@ _I32_MAX: Final = (1 << 31) - 1
 # -- numbers -----------------------------------------------------------------------------------------------------------
 
 
-def _unary(cls: int) -> Step:
-    def step(c: Baseline, offset: int, row: Row, imm: None) -> None:
-        a = c.ops.pop()
-        if a[0] == CONSTANT:
-            a = c.settled(a, len(c.ops))
-        d, stays = c.target(offset + 1 if row.opcode < 0x100 else offset + 2, cls)
-        group = c.do[row.index]
-        key = a[0] | d[0] << 4
-        c.emit(group.ready.get(key) or group.get(key), a=a[1], d=d[1])
-        if stays:
-            c.ops.append(d)
-
-    return step
+def _unary(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    a = c.ops.pop()
+    if a[0] == CONSTANT:
+        a = c.settled(a, len(c.ops))
+    d, stays = c.target(offset + 1 if row.opcode < 0x100 else offset + 2, c.result[row.index])
+    group = c.do[row.index]
+    key = a[0] | d[0] << 4
+    c.emit(group.ready.get(key) or group.get(key), a[1], 0, 0, d[1])
+    if stays:
+        c.ops.append(d)
 
 
-def _binary(cls: int) -> Step:
-    def step(c: Baseline, offset: int, row: Row, imm: None) -> None:
-        ops = c.ops
-        b = ops.pop()
-        a = ops.pop()
-        if a[0] == CONSTANT:
-            a = c.settled(a, len(ops))
-        d, stays = c.target(offset + 1, cls)
-        group = c.do[row.index]
-        key = a[0] | b[0] << 4 | d[0] << 8
-        c.emit(group.ready.get(key) or group.get(key), a[1], b[1], 0, d[1])
-        if stays:
-            ops.append(d)
-
-    return step
+def _binary(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    ops = c.ops
+    b = ops.pop()
+    a = ops.pop()
+    if a[0] == CONSTANT:
+        a = c.settled(a, len(ops))
+    d, stays = c.target(offset + 1, c.result[row.index])
+    group = c.do[row.index]
+    key = a[0] | b[0] << 4 | d[0] << 8
+    c.emit(group.ready.get(key) or group.get(key), a[1], b[1], 0, d[1])
+    if stays:
+        ops.append(d)
 
 
-_NOTHING: Final = (0, 0, WORD)
+_NOTHING: Final[Place] = (0, 0, WORD)
 
 
-def _compare(binary: bool, otherwise: Step) -> Step:
+def _is_zero(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    """A comparison with zero, put off if a branch consumes it."""
+    following = c.source[offset + 1]
+    if following != _BR_IF and following != _IF:
+        _unary(c, offset, row, imm)
+        return
+    a = c.ops.pop()
+    if a[0] == CONSTANT:
+        a = c.settled(a, len(c.ops))
+    c.pending = row, a, _NOTHING
+
+
+def _compare(c: Baseline, offset: int, row: Row, imm: None) -> None:
     """A comparison, put off if a branch consumes it."""
-
-    def step(c: Baseline, offset: int, row: Row, imm: None) -> None:
-        following = c.source[offset + 1]
-        if following != _BR_IF and following != _IF:
-            otherwise(c, offset, row, imm)
-            return
-        ops = c.ops
-        b = ops.pop() if binary else _NOTHING
-        a = ops.pop()
-        if a[0] == CONSTANT:
-            a = c.settled(a, len(ops))
-        c.pending = (row, a, b if binary else _NOTHING)
-
-    return step
+    following = c.source[offset + 1]
+    if following != _BR_IF and following != _IF:
+        _binary(c, offset, row, imm)
+        return
+    ops = c.ops
+    b = ops.pop()
+    a = ops.pop()
+    if a[0] == CONSTANT:
+        a = c.settled(a, len(ops))
+    c.pending = row, a, b
 
 
 def _test(c: Baseline, when: bool) -> tuple[Group, int, Place, Place]:
@@ -179,26 +181,23 @@ def _offset(imm: tuple[int, int, int]) -> int:
     return offset
 
 
-def _load(cls: int) -> Step:
-    def step(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
-        at = _offset(imm)
-        a = c.ops.pop()
-        if a[0] == CONSTANT:
-            a = c.settled(a, len(c.ops))
-        source = c.source
-        following = offset + 1
-        for _ in range(2):
-            while source[following] & 0x80:
-                following += 1
+def _load(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
+    at = _offset(imm)
+    a = c.ops.pop()
+    if a[0] == CONSTANT:
+        a = c.settled(a, len(c.ops))
+    source = c.source
+    following = offset + 1
+    for _ in range(2):
+        while source[following] & 0x80:
             following += 1
-        d, stays = c.target(following, cls)
-        group = c.do[row.index]
-        key = a[0] | d[0] << 4
-        c.emit(group.ready.get(key) or group.get(key), a[1], 0, 0, d[1], at)
-        if stays:
-            c.ops.append(d)
-
-    return step
+        following += 1
+    d, stays = c.target(following, c.result[row.index])
+    group = c.do[row.index]
+    key = a[0] | d[0] << 4
+    c.emit(group.ready.get(key) or group.get(key), a[1], 0, 0, d[1], at)
+    if stays:
+        c.ops.append(d)
 
 
 def _store(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
@@ -452,25 +451,21 @@ _CONSTANTS: Final = MappingProxyType({I32: _const32, I64: _const64, F32: _const_
 def _step_of(row: Row) -> Step:
     family = row.family
     if isinstance(family, PLAIN):
-        assert row.params is not None and row.results
-        cls = class_of(row.results[0])
-        binary = len(row.params) == 2
-        step = _binary(cls) if binary else _unary(cls)
-        return _compare(binary, step) if isinstance(family, COMPARISONS) else step
+        assert row.params is not None
+        if len(row.params) == 2:
+            return _compare if isinstance(family, COMPARISONS) else _binary
+        return _is_zero if isinstance(family, COMPARISONS) else _unary
     if isinstance(family, f.Const) and family.type in _CONSTANTS:
         return _CONSTANTS[family.type]
     if isinstance(family, f.Load):
-        return _load(class_of(family.type))
+        return _load
     if isinstance(family, f.Call | f.CallIndirect) and not family.tail:
         return _call if isinstance(family, f.Call) else _call_indirect
-    return _CONTROL.get(type(family)) or _refusal(row)
+    return _CONTROL.get(type(family), _refuse)
 
 
-def _refusal(row: Row) -> Step:
-    def step(c: Baseline, offset: int, row: Row, imm: object) -> NoReturn:
-        raise Unsupported(row.name)
-
-    return step
+def _refuse(c: Baseline, offset: int, row: Row, imm: object) -> NoReturn:
+    raise Unsupported(row.name)
 
 
 @cache
