@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import gc
+import os
+import shutil
+import tempfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.support import NO_DATA, data_root
+from tests.support import GLUE, NO_DATA, data_root
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +21,13 @@ def data() -> Path:
     if found is None:
         pytest.skip(NO_DATA)
     return found
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for the glue of this run's processes, which are workers and what tests start."""
+    if GLUE not in os.environ:
+        os.environ[GLUE] = folder = tempfile.mkdtemp(prefix="wardian-glue-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_finish() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -12,7 +13,11 @@ from typing import NamedTuple
 
 import pytest
 
+from wardian.api.engine import Engine
 from wardian.binary import body
+from wardian.compile.artifact import decode_images, encode_images
+from wardian.compile.cache import Cache
+from wardian.compile.link import Image
 from wardian.limits import Features
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -55,6 +60,33 @@ def mode_params() -> list[object]:
 def level_params() -> list[object]:
     """The modes as parameters; explicit checks are slow. For what each level of code generation should show at once."""
     return [pytest.param(m, id=str(m), marks=() if m.checks == "guard" else pytest.mark.slow) for m in MODES]
+
+
+GLUE = "WARDIAN_TEST_GLUE"
+"""Names the folder in which the processes of one test run keep their glue (``tests/conftest.py`` makes it)."""
+
+
+def share_glue(engine: Engine) -> Engine:
+    """Have ``engine`` begin with the glue that other processes of this test run have compiled, and leave them its own.
+
+    Guests' code is compiled by each process itself.
+    """
+    compiler, folder = engine.compiler, os.environ.get(GLUE)
+    if folder is None:
+        return engine
+    shared = Cache(folder)
+
+    def images() -> dict[str, Image]:
+        return decode_images(shared.load(compiler._glue_key()) or b"")
+
+    def leave() -> None:
+        there, here = images(), compiler.glue()
+        if not here.keys() <= there.keys():
+            shared.store(compiler._glue_key(), encode_images({**there, **here}))
+
+    compiler.give_glue(images())
+    atexit.register(leave)
+    return engine
 
 
 @cache

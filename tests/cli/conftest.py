@@ -19,7 +19,7 @@ Cli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="session")
 def glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that has the glue of programs and no guest's code: making it takes longer than most tests."""
+    """A cache with glue and stencils, and no guest's code: making it takes longer than most tests."""
     folder = tmp_path_factory.mktemp("glue")
     program = folder / "program.wat"
     program.write_text("""(module
@@ -29,7 +29,7 @@ def glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WARDIAN_CACHE": str(folder / "cache")}
     subprocess.run([sys.executable, "-m", "wardian", "run", str(program)], env=environment, check=True)
     for entry in (folder / "cache").iterdir():
-        if entry.name != "key" and not entry.name.startswith("glue-"):
+        if len(entry.name) == 40:
             entry.unlink()
     return folder / "cache"
 

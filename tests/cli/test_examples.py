@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from tests.cli.conftest import Cli
 from tests.support import ROOT
@@ -37,8 +39,9 @@ def test_what_was_not_granted_stays_shut(cli: Cli) -> None:
     assert done.returncode == 1 and "/etc/passwd" in done.stderr and done.stdout == ""
 
 
-def test_embedding() -> None:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+def test_embedding(tmp_path: Path, glue: Path) -> None:
+    shutil.copytree(glue, tmp_path / ".cache" / "wardian")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "HOME": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, ROOT / "examples" / "embed.py"], capture_output=True, text=True, env=environment, timeout=120
     )

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import wardian
-from tests.support import ROOT, Mode, assemble
+from tests.support import ROOT, Mode, assemble, share_glue
 
 GUARD = 2 << 30
 """What :mod:`wardian.vm.memory` keeps inaccessible behind the 4 GiB of an index."""
@@ -23,10 +23,10 @@ PAGE = 65536
 
 @functools.cache
 def engine(mode: Mode) -> wardian.Engine:
-    """One engine per mode, without a cache: everything is compiled by this process."""
+    """One engine per mode, without a cache: guests are compiled by this process."""
     features = wardian.Features(custom_page_sizes=True)
     config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=features)  # type: ignore[arg-type]
-    return wardian.Engine(config)
+    return share_glue(wardian.Engine(config))
 
 
 @functools.lru_cache(maxsize=64)
