@@ -39,6 +39,17 @@ class Contents:
             self.writes = []
 
 
+def _mutable(instance: Instance) -> list[tuple[int, int]]:
+    """Where in the context there is what may change, FUNCREFs apart: offsets of beginning and end.
+
+    Active segments have no words that ever change, and there may be very many of them.
+    """
+    layout, module = instance.code.layout, instance.module
+    if any(segment.mode == "passive" for segment in module.datas):
+        return [(HEADER.size, layout.funcs)]
+    return [(HEADER.size, layout.datas), (layout.elems, layout.funcs)]
+
+
 @final
 class Snapshot:
     """Of an instance that has just been made, or started over, and whose start function has not run.
@@ -68,11 +79,10 @@ class Snapshot:
 
     def _lay_out(self, instance: Instance) -> None:
         """Make the rows for the glue, and the copies they refer to."""
-        end = instance.code.layout.funcs
         checks: list[int] = []
-        copies: list[tuple[int, memoryview[int]]] = [
-            (instance.block.address + HEADER.size, instance.block.words[HEADER.size >> 3 : end >> 3])
-        ]
+        copies: list[tuple[int, memoryview[int]]] = []
+        for first, end in _mutable(instance):
+            copies.append((instance.block.address + first, instance.block.words[first >> 3 : end >> 3]))
         discards: list[int] = []
         for index, length in self._memories:
             memory = instance.memories[index]
