@@ -24,7 +24,7 @@ COMMANDS: Final = MappingProxyType(
         "run": "run a program, or call one of its functions",
         "validate": "check modules without running them",
         "inspect": "show what a module contains, imports and exports",
-        "compile": "compile a whole module ahead of time, into the cache",
+        "compile": "compile a whole module ahead of time, into the cache or a file",
         "wat": "print a module as text, or turn text into a module",
         "wast": "run scripts of the specification's test suite",
         "cache": "show where compiled code is kept and how much, or clear it",
