@@ -215,7 +215,7 @@ class ModuleCode:
             heat = f"{self._heat} {self._otherwise}" if self._heat else ""
             self._key = compiler.functions_key(digest, self.options, [*features, heat])
             better = self.options.__replace__(opt="O2")
-            self._better_key = compiler.functions_key(digest, better, features) if self._heat else None
+            self._better_key = compiler.functions_key(digest, better, [*features, ""]) if self._heat else None
         return self._key
 
     def _load(self) -> None:

@@ -61,6 +61,8 @@ def _write(path: str, data: bytes) -> None:
 def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
+    if level is None:
+        level = "O2"  # what a run does in the background for what is hot is done now, for everything
     jobs = _jobs(options.jobs)
     source = read_module(options.file)
 
