@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import wardian
-from tests.support import Mode, level_params
+from tests.support import Mode, mode_params
 from wardian.cli.scripts import Script, Spectest
 from wardian.runtime.process import process
 
@@ -28,7 +28,7 @@ def zeal() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("zeal")
-@pytest.mark.parametrize("mode", level_params())
+@pytest.mark.parametrize("mode", mode_params())
 def test_every_allocation_collects(mode: Mode, data: Path) -> None:
     engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
     spectest = Spectest(engine)
