@@ -15,6 +15,7 @@ STATEFUL: dict[str, str] = {
     "compile/baseline/steps.py:live": "a constant table, built on first use rather than at import",
     "compile/compiler.py:_STACK_SIZE": "a lock: threading.stack_size, which it guards, is the process' by nature",
     "compile/compiler.py:made_library": "constant tables, made on first use and the same for all",
+    "compile/llvm.py:_lock": "LLVM's context is the process', and so is the lock that forks wait for",
     "compile/lowering.py:handlers": "a constant table, built on first use rather than at import",
     "runtime/process.py:process": "native state (signal handlers, a pthread key) is the process' by nature: one object",
     "runtime/watchdog.py:watchdog": "one thread watches all deadlines of the process",

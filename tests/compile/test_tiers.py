@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -162,6 +163,21 @@ def test_threads_while_code_is_exchanged() -> None:
     for thread in threads:
         thread.join()
     assert not wrong and tiered.exports.arm(3000, 1, 2, 3, 4, 5, 6, 7) == right
+
+
+def test_a_forked_child_tiers_up_by_itself() -> None:
+    tiered, engine = instance(opt="auto", tier_up=1)
+    expected = results(tiered)
+    child = os.fork()
+    if not child:
+        fine = False
+        try:
+            it = wardian.Module(LOOPS, engine).instantiate()
+            fine = results(it) == expected
+            engine.worker.wait()
+        finally:
+            os._exit(0 if fine else 1)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def test_what_no_stencil_does_is_left_to_llvm() -> None:

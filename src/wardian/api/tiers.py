@@ -7,6 +7,7 @@ depends on time.
 from __future__ import annotations
 
 import atexit
+import os
 import queue
 import threading
 import weakref
@@ -27,6 +28,10 @@ class Worker:
     """Runs jobs one after the other on a thread of its own, which comes and goes. Thread-safe."""
 
     def __init__(self) -> None:
+        self._start_over()
+
+    def _start_over(self) -> None:
+        self._process = os.getpid()
         self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue(QUEUE)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -34,6 +39,9 @@ class Worker:
 
     def submit(self, job: Callable[[], None]) -> bool:
         """Run ``job`` some time; ``False``: there is too much to do. What it raises is lost."""
+        if os.getpid() != self._process:
+            # A forked child has neither the thread nor, perhaps, a lock that somebody would ever release.
+            self._start_over()
         with self._lock:
             if self._closed:
                 return False
@@ -66,6 +74,8 @@ class Worker:
 
     def close(self) -> None:
         """Wait for the job at hand and take no more."""
+        if os.getpid() != self._process:
+            return
         with self._lock:
             self._closed = True
             thread = self._thread

@@ -10,6 +10,8 @@ Invariant: no LLVM state is kept between compilations but the target machines.
 
 from __future__ import annotations
 
+import functools
+import os
 import threading
 from typing import Final, Literal, final
 
@@ -33,6 +35,15 @@ OPTIONS: Final = {"x86_64": ("-x86-cmov-converter-force-mem-operand=false",)}
 load, even a volatile one, and the trap it stands for is lost."""
 
 
+@functools.cache
+def _lock() -> threading.Lock:
+    """Held while LLVM works, which does one thing at a time anyhow, and while a process forks: a child that is born in
+    the middle of it could never use LLVM."""
+    lock = threading.Lock()
+    os.register_at_fork(before=lock.acquire, after_in_parent=lock.release, after_in_child=lock.release)
+    return lock
+
+
 @final
 class Backend:
     """One target, this machine's, at every optimisation level. Safe to use from several threads."""
@@ -52,7 +63,7 @@ class Backend:
             llvm.set_option("wardian", option)
         self._target = llvm.Target.from_triple(self.triple)
         self._machines: dict[str, llvm.TargetMachine] = {}
-        self._lock = threading.Lock()
+        self._lock = _lock()
 
     def preamble(self) -> str:
         """Target lines, attribute groups #0 and #1 of guest functions, and the stack pointer's name (metadata !7).
