@@ -468,8 +468,12 @@ class Baseline:
         return (), (class_of(imm),)
 
     def places(self, height: int, classes: tuple[int, ...]) -> None:
-        """The stack is, from ``height`` on, operands of ``classes`` in their own places."""
+        """Control arrives from elsewhere: every operand is in its own place, those from ``height`` on are of
+        ``classes``. Where the ones below were last seen does not matter, for that was on another way."""
         del self.ops[height:]
+        for depth, place in enumerate(self.ops):
+            if place[0] >= OPERANDS:
+                self.ops[depth] = self.own(depth, place[2])
         for i, cls in enumerate(classes):
             self.ops.append(self.own(height + i, cls))
 
