@@ -84,6 +84,14 @@ def _engines() -> list[str]:
     return [*(f"wardian {level}" for level in levels), *(["wasmtime"] if available("wasmtime") else [])]
 
 
+def _build() -> str:
+    """Which build of this engine is measured."""
+    from wardian.binary import body
+
+    pure = str(body.__file__).endswith(".py")
+    return "pure Python" if pure else "the build with native modules (`WARDIAN_COMPILE=1`)"
+
+
 def throughput(rounds: int, only: list[str]) -> Section:
     """Microseconds and bytes per instruction, whole modules."""
     engines = _engines()
@@ -106,7 +114,7 @@ def throughput(rounds: int, only: list[str]) -> Section:
     return Section(
         "compile", "Compiling",
         "CPU time and bytes of code (with all tables, as the cache keeps it) per WebAssembly instruction; every "
-        "function of the module is compiled. Validation is part of it.",
+        f"function of the module is compiled. Validation is part of it. Wardian is {_build()}.",
         [("", Table(["module", "instructions", *engines], rows))],
     )  # fmt: skip
 
