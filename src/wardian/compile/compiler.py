@@ -37,11 +37,20 @@ T = TypeVar("T")
 class Compiler:
     """One per engine. Thread-safe. ``cache`` may be ``None``."""
 
-    def __init__(self, cache: Cache | None, shared: Callable[[], dict[str, Image]] | None = None) -> None:
-        """``shared()`` is where the process's compilers put their glue, which is the same for all of them."""
+    def __init__(
+        self,
+        cache: Cache | None,
+        shared: Callable[[], dict[str, Image]] | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        """``shared()`` is where the process's compilers put their glue, which is the same for all of them.
+
+        ``backend``: make everything with this one, also what came with the package.
+        """
         self.cache = cache
         self._shared = shared or dict
-        self._backend: Backend | None = None
+        self._backend = backend
+        self._from_scratch = backend is not None
         self._lock = threading.Lock()
         self._build: bytes | None = None
         self._glue: dict[str, Image] | None = None
@@ -74,6 +83,8 @@ class Compiler:
         if found is None:
             shared = self._shared()
             found = shared.get(name)
+            if found is None and not self._from_scratch:
+                found = self._shipped.get(name)
             if found is None:
                 from wardian.compile.link import flatten
 
@@ -83,6 +94,12 @@ class Compiler:
                 self._glue[name] = found
                 self._glue_changed = True
         return found
+
+    @functools.cached_property
+    def _shipped(self) -> dict[str, Image]:
+        from wardian.compile.baseline.ship import shipped_glue
+
+        return shipped_glue()
 
     def _glue_key(self) -> str:
         return "glue-" + key(self.build)

@@ -48,16 +48,17 @@ def _lock() -> threading.Lock:
 class Backend:
     """One target, this machine's, at every optimisation level. Safe to use from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, common: bool = False) -> None:
+        """``common``: use no more than what every processor of the architecture has."""
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.initialize_native_asmparser()
         self.triple = llvm.get_process_triple()
         self.arch = self.triple.split("-")[0]
-        self.cpu = llvm.get_host_cpu_name()
+        self.cpu = COMMON[self.arch] if common else llvm.get_host_cpu_name()
         # SAFETY: features are the host's own, so generated code never uses an instruction this CPU lacks.
         host = {name: on and not name.startswith(MASKING) for name, on in llvm.get_host_cpu_features().items()}
-        flags = [f"{'+' if on else '-'}{name}" for name, on in sorted(host.items())]
+        flags = [] if common else [f"{'+' if on else '-'}{name}" for name, on in sorted(host.items())]
         self.features = ",".join([*flags, *filter(None, [REQUIRED.get(self.arch)])])
         for option in OPTIONS.get(self.arch, ()):
             llvm.set_option("wardian", option)

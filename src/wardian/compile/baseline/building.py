@@ -6,9 +6,36 @@ Invariant: a package without the file works all the same, so nothing that goes w
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from setuptools.command.build_py import build_py  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from wardian.compile.link import Image
+
+_FUNCTIONS: Final = 8 * 2048
+"""Functions of a module whose lazy stubs are made."""
+_SIGNATURES: Final = (
+    "_ i_ _i _l _f _d i_i ii_ ii_i iii_ iii_i iiii_ iiii_i iiiii_ iiiii_i iiiiii_i iiiiiii_i l_ l_l ll_l lll_l il_i "
+    "ill_i ili_i illi_i ilii_i iiili_i iiiilli_i iiiiillii_i d_d dd_d f_f ff_f l_i i_l d_i i_d"
+).split()
+"""Of functions that go between Python and guests: WASI's, and simple ones."""
+
+
+def _glue() -> Mapping[str, Image]:
+    from wardian.compile.compiler import Compiler
+    from wardian.compile.llvm import Backend
+    from wardian.vm.builtins import STUBS
+
+    compiler = Compiler(None, backend=Backend(common=True))
+    compiler.core()
+    for chunk in range(_FUNCTIONS // STUBS):
+        compiler.stubs(chunk)
+    for code in _SIGNATURES:
+        compiler.signature(code)
+    return compiler.glue()
 
 
 class BuildPy(build_py):  # type: ignore[misc]
@@ -25,6 +52,6 @@ class BuildPy(build_py):  # type: ignore[misc]
             from wardian.compile.baseline.ship import FILE, write
 
             target.mkdir(parents=True, exist_ok=True)
-            write(target / FILE)
+            write(target / FILE, _glue())
         except Exception as reason:  # noqa: BLE001 - whatever it is, the first run makes them instead
             self.warn(f"the package goes without stencils: {reason}")

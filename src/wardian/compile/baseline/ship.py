@@ -1,7 +1,7 @@
-"""Stencils made when the package is built, so that nobody's first run waits for LLVM to make them.
+"""Stencils and glue made when the package is built, so that nobody's first run waits for LLVM to make them.
 
 Invariant: the file is used only if it was made from the very sources that are installed, for this machine's
-architecture. Stencils need no more than the architecture's common features, so it fits every processor.
+architecture. Code in it needs no more than the architecture's common features, so it fits every processor.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
+from wardian.compile.artifact import decode_images, encode_images
 from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.options import CodeOptions
 from wardian.digest import blake2b
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from wardian.compile.baseline.library import Library
+    from wardian.compile.link import Image
 
 FILE: Final = "stencils.bin"
 _MAGIC: Final = b"WARDIAN STENCILS"
@@ -47,15 +50,30 @@ def _sources() -> bytes:
     return h.digest()
 
 
-def write(path: Path) -> None:
-    """Make the file. Raises ``ImportError`` without llvmlite."""
+def write(path: Path, glue: Mapping[str, Image]) -> None:
+    """Make the file, with these images of glue. Raises ``ImportError`` without llvmlite."""
     from wardian.compile.baseline.stencils import library
     from wardian.compile.llvm import Backend
 
     backend = Backend()
-    made = [library(each, backend) for each in common()]
-    sizes = b"".join([len(each).to_bytes(_SIZE, "little") for each in made])
-    path.write_bytes(b"".join([_MAGIC, _sources(), sizes, *made]))
+    parts = [*(library(each, backend) for each in common()), encode_images(glue)]
+    sizes = b"".join([len(each).to_bytes(_SIZE, "little") for each in parts])
+    path.write_bytes(b"".join([_MAGIC, _sources(), sizes, *parts]))
+
+
+def _part(number: int) -> bytes | None:
+    """One part of the file, if it is there and fits; the glue comes after the flavours."""
+    try:
+        with open(os.path.join(os.path.dirname(__file__), FILE), "rb") as file:
+            head = file.read(len(_MAGIC) + _DIGEST)
+            if head != _MAGIC + _sources():
+                return None
+            raw = file.read(_SIZE * (len(common()) + 1))
+            sizes = [int.from_bytes(raw[at : at + _SIZE], "little") for at in range(0, len(raw), _SIZE)]
+            file.seek(sum(sizes[:number]), os.SEEK_CUR)
+            return file.read(sizes[number])
+    except OSError:
+        return None
 
 
 def shipped(wanted: Flavour) -> Library | None:
@@ -63,18 +81,11 @@ def shipped(wanted: Flavour) -> Library | None:
     from wardian.compile.baseline.library import Library
 
     flavours = common()
-    if wanted not in flavours:
-        return None
-    try:
-        with open(os.path.join(os.path.dirname(__file__), FILE), "rb") as file:
-            data = file.read()
-    except OSError:
-        return None
-    head = len(_MAGIC) + _DIGEST
-    if data[:head] != _MAGIC + _sources():
-        return None
-    at = [head + _SIZE * i for i in range(len(flavours))]
-    sizes = [int.from_bytes(data[i : i + _SIZE], "little") for i in at]
-    number = flavours.index(wanted)
-    start = head + _SIZE * len(flavours) + sum(sizes[:number])
-    return Library.decode(data[start : start + sizes[number]])
+    part = _part(flavours.index(wanted)) if wanted in flavours else None
+    return None if part is None else Library.decode(part)
+
+
+def shipped_glue() -> dict[str, Image]:
+    """The images of glue that came with the package."""
+    part = _part(len(common()))
+    return {} if part is None else decode_images(part)
