@@ -6,6 +6,7 @@ happens to a worker, functions are neither lost nor taken twice, and no worker o
 
 from __future__ import annotations
 
+import contextlib
 import os
 import queue
 import subprocess
@@ -89,7 +90,9 @@ def compile_parallel(
             thread.join()
             for pipe in (worker.stdin, worker.stdout):
                 if pipe is not None:
-                    pipe.close()
+                    # What a worker that is gone was still to be told stays in the buffer, and closing tries again.
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
 
 
 def _complete(batch: list[int], answer: bytes | None, inline: Callable[[list[int]], list[Made]]) -> list[Made]:
