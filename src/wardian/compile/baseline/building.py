@@ -25,8 +25,14 @@ _SIGNATURES: Final = (
 
 
 def _glue() -> Mapping[str, Image]:
+    from wardian.binary.decode import decode
     from wardian.compile.compiler import Compiler
     from wardian.compile.llvm import Backend
+    from wardian.limits import Features, Limits
+    from wardian.syntax.types import FuncType
+    from wardian.valid.module import validate_module
+    from wardian.vm import heap
+    from wardian.vm.abi import signature_code
     from wardian.vm.builtins import STUBS
 
     compiler = Compiler(None, backend=Backend(common=True))
@@ -35,6 +41,11 @@ def _glue() -> Mapping[str, Image]:
         compiler.stubs(chunk)
     for code in _SIGNATURES:
         compiler.signature(code)
+    collector = decode(Path(heap.__file__).with_name("collector.wasm").read_bytes(), Features(), Limits())
+    compiler.collector(validate_module(collector, Features(), Limits()))
+    for type_ in collector.types:
+        if isinstance(type_.comp, FuncType):
+            compiler.signature(signature_code(type_.comp, collector.types))
     return compiler.glue()
 
 
