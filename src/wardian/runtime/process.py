@@ -11,6 +11,7 @@ import gc
 import itertools
 import os
 import signal
+import sys
 import threading
 import weakref
 from _signal import getsignal  # type: ignore[import-not-found]  # CPython's own, under signal.getsignal
@@ -450,5 +451,9 @@ class Region(int):
 class CodeRegion(int):
     """Mapped guest code; see :class:`MemorySlot` for why it is a number."""
 
-    def __del__(self, process: Callable[[], Process] = process) -> None:
-        process().unmap_code(int(self))
+    def __del__(
+        self, process: Callable[[], Process] = process, ending: Callable[[], bool] = sys.is_finalizing
+    ) -> None:
+        # When the interpreter takes modules apart, what unmapping needs may be gone, and nobody needs it any more.
+        if not ending():
+            process().unmap_code(int(self))
