@@ -116,3 +116,7 @@ def test_every_function_is_called_well_at_least_once() -> None:
         assert g.imports["fd_read"](4, 256, 2, 500) == 0 and g.u32(500) == 4
         assert g.imports["poll_oneoff"](320, 400, 1, 500) == 0
         g.context.close()
+
+
+def test_a_listing_not_read_to_its_end_is_closed() -> None:
+    play([("fd_readdir", (3, 0, 0, 2, 0))], "wasi_snapshot_preview1")

@@ -10,7 +10,7 @@ Invariant: every capability object held here is closed exactly once, by closing 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Final, TypeAlias, final
 
 from wardian.capability.errno import CapabilityError, Errno
@@ -52,7 +52,11 @@ class Listing:
         self._first = 0
         self._entries = self._all()
 
-    def _all(self) -> Iterator[Entry]:
+    def close(self) -> None:
+        """Let go of the host's directory, which a listing that was not read to its end holds."""
+        self._entries.close()
+
+    def _all(self) -> Generator[Entry, None, None]:
         inode = self._directory.stat().inode
         yield Entry(b".", inode, FileType.DIRECTORY)
         yield Entry(b"..", inode, FileType.DIRECTORY)
@@ -63,6 +67,7 @@ class Listing:
         if cookie < self._first or cookie == 0:
             self._recent.clear()
             self._first = 0
+            self._entries.close()
             self._entries = self._all()
         known = min(cookie - self._first, len(self._recent))
         del self._recent[:known]
@@ -127,6 +132,8 @@ class Descriptor:
 
     def close(self) -> None:
         """Close what the descriptor owns: files and directories, not the standard streams."""
+        if self.listing is not None:
+            self.listing.close()
         owned = self.file or self.directory
         if owned is not None:
             owned.close()
