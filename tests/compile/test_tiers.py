@@ -13,6 +13,7 @@ from wardian.api.code import ModuleCode
 LOOPS = """
 (module
   (memory (export "memory") 1)
+  (tag $e (param i64))
   (global $g (mut i64) (i64.const 3))
   (func $mix (param i32 i64) (result i64)
     (i64.xor (i64.mul (local.get 1) (i64.const 6364136223846793005)) (i64.extend_i32_u (local.get 0))))
@@ -51,6 +52,42 @@ LOOPS = """
           (local.get 1))
         (else (i64.const 11)))
       (local.get 7)))
+  ;; Inner loops that blocks, ifs and handlers of the outer one go around, with operands waiting below all of them.
+  (func (export "around") (param i32) (result i64) (local $i i32) (local $j i32) (local $s i64)
+    (i64.const 100)
+    (local.set $i (local.get 0))
+    (loop $outer (result i64)
+      (i64.extend_i32_u (local.get $i))
+      (i32.and (local.get $i) (i32.const 3))
+      (block $skip
+        (br_if $skip (i32.eq (i32.const 1) (i32.and (local.get $i) (i32.const 7))))
+        (i64.const 5)
+        (if (param i64) (result i64) (i32.and (local.get $i) (i32.const 1))
+          (then
+            (local.set $j (i32.const 9))
+            (loop $inner (param i64) (result i64)
+              (i64.add (local.tee $s (i64.add (local.get $s) (i64.extend_i32_u (local.get $j)))))
+              (br_if $inner (local.tee $j (i32.sub (local.get $j) (i32.const 1))))))
+          (else (i64.mul (local.get $s))))
+        (local.set $s)
+        (i64.const 17)
+        (block $caught (result i64)
+          (try_table (catch $e $caught)
+            (i64.const 3)
+            (local.set $j (i32.const 6))
+            (loop $throwing
+              (if (i32.eq (local.get $j) (i32.and (local.get $i) (i32.const 15)))
+                (then (throw $e (i64.extend_i32_u (local.get $j)))))
+              (br_if $throwing (local.tee $j (i32.sub (local.get $j) (i32.const 1)))))
+            (drop))
+          (i64.const 23))
+        (local.set $s (i64.add (i64.add (local.get $s)))))
+      i64.extend_i32_u
+      (local.set $s (i64.xor (local.get $s)))
+      (local.set $s (i64.add (local.get $s)))
+      (br_if $outer (local.tee $i (i32.sub (local.get $i) (i32.const 1))))
+      (local.get $s))
+    (i64.add))
   (func (export "nothing") (param i32)
     (loop $l
       (global.set $g (i64.add (global.get $g) (i64.extend_i32_u (local.get 0))))
@@ -67,6 +104,7 @@ CALLS: list[tuple[str, tuple[float, ...]]] = [
     ("nested", (40, 0.5)),
     ("arm", (3000, 1, 2, 3, 4, 5, 6, 7)),
     ("arm", (5, 1, 2, 3, 4, 5, 6, 7)),
+    ("around", (300,)),
     ("nothing", (3000,)),
     ("g", ()),
 ]
@@ -75,6 +113,12 @@ CALLS: list[tuple[str, tuple[float, ...]]] = [
 def instance(**config: object) -> tuple[wardian.Instance, wardian.Engine]:
     engine = wardian.Engine(wardian.Config(cache=False, **config))  # type: ignore[arg-type]
     return wardian.Module(LOOPS, engine).instantiate(), engine
+
+
+def settle(engine: wardian.Engine) -> None:
+    """Until all that is hot is compiled, and nothing has gone wrong with it."""
+    engine.worker.wait()
+    assert engine.worker.failure is None
 
 
 def results(it: wardian.Instance) -> list[object]:
@@ -88,7 +132,7 @@ def test_results_are_those_of_one_tier(tier_up: int, checks: str) -> None:
     tiered, engine = instance(opt="auto", checks=checks, tier_up=tier_up)
     for _ in range(3):
         assert results(tiered) == results(expected)
-        engine.worker.wait()
+        settle(engine)
         assert bytes(tiered.exports.memory.view()) == bytes(expected.exports.memory.view())
 
 
@@ -111,7 +155,7 @@ def test_a_run_goes_over_in_the_middle_of_a_loop(checks: str, monkeypatch: pytes
     for turn in range(3):
         asked.clear()
         assert results(tiered) == results(expected)
-        engine.worker.wait()
+        settle(engine)
         assert not turn or any(asked), "no continuation was entered"
     for it in (tiered, expected):
         with pytest.raises(wardian.Trap) as caught:
@@ -125,10 +169,10 @@ def test_what_is_hot_is_remembered(tmp_path: object) -> None:
     engine = wardian.Engine(config)
     module = wardian.Module(LOOPS, engine)
     first = results(module.instantiate())
-    engine.worker.wait()
+    settle(engine)
     engine.flush()
     again = wardian.Module(LOOPS, wardian.Engine(config))
-    code = again.code()
+    code = again.code().with_exceptions()
     assert results(again.instantiate()) == first
     assert code._better, "the second run begins with what the first one optimised"
 
@@ -140,7 +184,7 @@ def test_a_deadline_ends_it_in_every_tier() -> None:
     for _ in range(3):
         with pytest.raises(wardian.Interrupted), it.deadline(0.2):
             it.exports.f()
-        engine.worker.wait()
+        settle(engine)
 
 
 def test_threads_while_code_is_exchanged() -> None:
@@ -174,7 +218,7 @@ def test_a_forked_child_tiers_up_by_itself() -> None:
         try:
             it = wardian.Module(LOOPS, engine).instantiate()
             fine = results(it) == expected
-            engine.worker.wait()
+            settle(engine)
         finally:
             os._exit(0 if fine else 1)
     assert os.waitpid(child, 0)[1] == 0

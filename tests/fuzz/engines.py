@@ -105,6 +105,8 @@ class Wardian:
                 break
         if self._engine.config.opt == "auto":
             self._engine.worker.wait()  # so that the next round runs what this one found to be hot
+            if self._engine.worker.failure is not None:
+                raise self._engine.worker.failure
         return Run(outcomes, [bytes(instance.exports[name].view()) for name in case.memories])
 
     @staticmethod

@@ -194,14 +194,16 @@ class ModuleCode:
 
     def _by_stencils(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
         """The baseline tier, and LLVM for what it does not do."""
-        if self._baseline is False:
-            self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
         made: list[tuple[int, bytes, int]] = []
         for index in indices:
             try:
-                if self._baseline is None:
-                    raise Unsupported("module")
-                made.append((index, self._baseline.function(index, self._heat), 0))
+                # Its one validator must not see two bodies at once, and not everyone who compiles holds the lock.
+                with self._lock:
+                    if self._baseline is False:
+                        self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
+                    if self._baseline is None:
+                        raise Unsupported("module")
+                    made.append((index, self._baseline.function(index, self._heat), 0))
             except Unsupported as unsupported:
                 self.refused[unsupported.reason] += 1
                 made += self._by_llvm(self.options.__replace__(opt=self._otherwise), [index])
@@ -275,8 +277,8 @@ class ModuleCode:
             return
         if kind == "loop":
             resume = self._resume(index, site)
-            made = resume and compiler.continuation(self.ctx, options, index, self._branch_hints(), resume)
-            if made:
+            if resume is not None:
+                made = compiler.continuation(self.ctx, options, index, self._branch_hints(), resume)
                 self._continuations[index, site] = self._map_one(index, *made)
             return
         for _, code, entry in compiler.compile(self.ctx, options, [index], self._branch_hints()):

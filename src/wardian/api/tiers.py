@@ -22,6 +22,9 @@ QUEUE: Final = 64
 _IDLE: Final = 10.0
 """Seconds without work after which the thread ends."""
 
+_MOMENT: Final = 0.01
+"""Seconds after which one who waits for room in the queue looks again."""
+
 
 @final
 class Worker:
@@ -29,6 +32,8 @@ class Worker:
 
     def __init__(self) -> None:
         self._start_over()
+        # LLVM must not be at work while the process takes its libraries apart.
+        atexit.register(close_worker, weakref.ref(self))
 
     def _start_over(self) -> None:
         self._process = os.getpid()
@@ -36,9 +41,11 @@ class Worker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self.failure: Exception | None = None
+        """What the last job that failed raised: a bug of ours, though the guest goes on with the code it has."""
 
     def submit(self, job: Callable[[], None]) -> bool:
-        """Run ``job`` some time; ``False``: there is too much to do. What it raises is lost."""
+        """Run ``job`` some time; ``False``: there is too much to do, or no thread to be had."""
         if os.getpid() != self._process:
             # A forked child has neither the thread nor, perhaps, a lock that somebody would ever release.
             self._start_over()
@@ -50,9 +57,11 @@ class Worker:
             except queue.Full:
                 return False
             if self._thread is None:
-                # LLVM must not be at work while the process takes its libraries apart.
-                atexit.register(close_worker, weakref.ref(self))
-                self._thread = thread_with_stack(self._run, COMPILER_STACK)
+                try:
+                    self._thread = thread_with_stack(self._run, COMPILER_STACK)
+                except RuntimeError:
+                    # No more threads, or the interpreter is ending: no reason for the guest to.
+                    return False
         return True
 
     def _run(self) -> None:
@@ -69,8 +78,8 @@ class Worker:
                 return
             try:
                 job()
-            except Exception:  # noqa: BLE001 - whatever it is, the code that runs is right as it is
-                pass
+            except Exception as failure:  # noqa: BLE001 - whatever it is, the code that runs is right as it is
+                self.failure = failure
 
     def close(self) -> None:
         """Wait for the job at hand and take no more."""
@@ -89,8 +98,12 @@ class Worker:
     def wait(self) -> None:
         """Until everything that was submitted so far is done."""
         done = threading.Event()
-        if self.submit(done.set):
-            done.wait()
+        while not self.submit(done.set):
+            thread = self._thread
+            if self._closed or thread is None:
+                return
+            thread.join(_MOMENT)
+        done.wait()
 
 
 def close_worker(reference: weakref.ref[Worker]) -> None:

@@ -206,44 +206,44 @@ class Compiler:
 
         Raises :class:`InvalidError`, :class:`MalformedError`, :class:`FeatureDisabled`, :class:`LimitExceeded`.
         """
-        from wardian.compile.frames import fits, with_frame
         from wardian.compile.function import ModuleFacts
-        from wardian.compile.link import flatten
         from wardian.compile.lowering import function_text
 
-        backend = self.backend()
         facts = ModuleFacts(ctx.module, options, hints)
+        preamble = self.backend().preamble()
         out = []
         for index in indices:
             start, end = ctx.module.bodies[index]
             large = end - start >= options.optimise_below
             mine = ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints) if large else facts
-            for split in (False, True):
-                text = function_text(mine, ctx, index, backend.preamble(), split)
-                image = flatten(backend.object(text, "O2" if mine.options.opt == "O2" else "O0"))
-                assert not image.data, "guest code has no data"
-                if fits(image, function_symbol(index)):
-                    break
-            code = with_frame(image, function_symbol(index))
-            out.append((index, code, image.offset(function_symbol(index))))
+            text = functools.partial(function_text, mine, ctx, index, preamble)
+            out.append((index, *self._linked(index, text, mine.options.opt)))
         return out
 
     def continuation(
         self, ctx: ModuleContext, options: CodeOptions, index: int, hints: Mapping[int, bool], resume: Resume
-    ) -> tuple[bytes, int] | None:
-        """The rest of a function from one of its loops on: ``(code, entry offset)``, if that can be had."""
-        from wardian.compile.frames import fits
+    ) -> tuple[bytes, int]:
+        """The rest of a function from one of its loops on: ``(code, entry offset)``."""
         from wardian.compile.function import ModuleFacts
-        from wardian.compile.link import flatten
         from wardian.compile.lowering import continuation_text
 
-        backend = self.backend()
-        text = continuation_text(ModuleFacts(ctx.module, options, hints), ctx, index, backend.preamble(), resume)
-        if text is None:
-            return None
-        image = flatten(backend.object(text, "O2"))
+        facts = ModuleFacts(ctx.module, options, hints)
+        return self._linked(
+            index, functools.partial(continuation_text, facts, ctx, index, self.backend().preamble(), resume), "O2"
+        )
+
+    def _linked(self, index: int, text: Callable[[bool], str], opt: str) -> tuple[bytes, int]:
+        """Code and entry offset of a function given as ``text(split)`` (:func:`function_text`)."""
+        from wardian.compile.frames import fits, with_frame
+        from wardian.compile.link import flatten
+
         symbol = function_symbol(index)
-        return (image.code, image.offset(symbol)) if fits(image, symbol) else None
+        for split in (False, True):
+            image = flatten(self.backend().object(text(split), "O2" if opt == "O2" else "O0"))
+            assert not image.data, "guest code has no data"
+            if fits(image, symbol):
+                break
+        return with_frame(image, symbol), image.offset(symbol)
 
     # -- the baseline tier ---------------------------------------------------------------------------------------------
 

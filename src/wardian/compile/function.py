@@ -181,13 +181,11 @@ class Lowering:
     """Builds the text of one function. Give instructions through :meth:`step`; then :meth:`text` is the function."""
 
     __slots__ = (
-        "_anchors",
         "_attributes",
         "_bases",
         "_builtins",
         "_handlers",
         "_most_args",
-        "_resumed",
         "_ret_buffer",
         "_ret_slots",
         "b",
@@ -204,6 +202,7 @@ class Lowering:
         "propagates",
         "proven",
         "resume",
+        "resumed",
         "safepoints",
         "stack",
         "traps",
@@ -221,8 +220,8 @@ class Lowering:
     ) -> None:
         """``index`` in the defined functions; ``locals`` are the declared runs, without parameters."""
         self.resume = resume
-        self._anchors: list[tuple[int, list[Value]]] = []
-        self._resumed: list[str] = []
+        self.resumed: list[str] = []
+        """Of a function that is resumed, its way from the entry to where it goes on (:mod:`wardian.compile.resume`)."""
         self.facts = facts
         self.index = index
         self.type = facts.func_type(facts.module.funcs[index])
@@ -527,38 +526,6 @@ class Lowering:
         del self.stack[len(self.stack) - len(names) :]
         self.stack += list(zip(names, frame.params, strict=True))
 
-    def anchor(self, here: bool) -> None:
-        """Before a loop of a function that is resumed in one: operands go through memory, which can be filled from
-        elsewhere. ``here``: this is where it goes on."""
-        b = self.b
-        while self._anchors and self._anchors[-1][0] >= len(self.frames):
-            self._anchors.pop()
-        operands = self.pop_n(len(self.stack))
-        slots = [b.local(kind) for _, kind in operands]
-        for value, slot in zip(operands, slots, strict=True):
-            b.store(value, slot, "")
-        label = b.label()
-        b.br(label)
-        b.start(label)
-        self.stack = [b.load(slot, kind, "") for slot, (_, kind) in zip(slots, operands, strict=True)]
-        self._anchors.append((len(self.frames), slots))
-        if here:
-            self._resume_at(label, [kind for _, kind in operands])
-
-    def _resume_at(self, label: str, kinds: list[str]) -> None:
-        assert self.resume is not None
-        places = list(zip(self.resume.locals, self.locals, self.local_types, strict=True))
-        for _, slots in self._anchors:
-            # An operand that lies below an outer loop is the same one there.
-            at = self.resume.operands
-            places += [(at - 8 * i, slot, kind) for i, (slot, kind) in enumerate(zip(slots, kinds, strict=False))]
-        b = self.b
-        kept, b.lines = b.lines, []
-        for at, slot, kind in places:
-            b.store(b.load(b.offset(("%fp", "ptr"), at), kind, ""), slot, "")
-        b.br(label)
-        self._resumed, b.lines = b.lines, kept
-
     def close_loop(self, frame: Frame) -> None:
         at, names = frame.header
         for i, name in enumerate(names):
@@ -638,7 +605,7 @@ class Lowering:
         if self.calls and self.facts.options.stack_checks and not split:
             out += stack_check("")
         if self.resume is not None:
-            out += [" br label %resume", "resume:", *self._resumed]
+            out += [" br label %resume", "resume:", *self.resumed]
         else:
             out.append(" br label %start")
         out += b.lines

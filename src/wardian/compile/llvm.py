@@ -50,6 +50,12 @@ class Backend:
 
     def __init__(self, *, common: bool = False) -> None:
         """``common``: use no more than what every processor of the architecture has."""
+        self._machines: dict[str, llvm.TargetMachine] = {}
+        self._lock = _lock()
+        with self._lock:
+            self._find_target(common)
+
+    def _find_target(self, common: bool) -> None:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         llvm.initialize_native_asmparser()
@@ -63,8 +69,6 @@ class Backend:
         for option in OPTIONS.get(self.arch, ()):
             llvm.set_option("wardian", option)
         self._target = llvm.Target.from_triple(self.triple)
-        self._machines: dict[str, llvm.TargetMachine] = {}
-        self._lock = _lock()
 
     def preamble(self) -> str:
         """Target lines, attribute groups #0 and #1 of guest functions, and the stack pointer's name (metadata !7).
@@ -93,14 +97,12 @@ class Backend:
         Raises ``RuntimeError`` if the text is not valid LLVM (our bug).
         """
         with self._lock:
-            module = llvm.parse_assembly(text)
-            module.verify()
-            return str(self._fixed().emit_assembly(module))
+            return self._assembly(text)
 
     def assemble(self, text: str) -> bytes:
         """An ELF object of LLVM text whose code is ``module asm``."""
         with self._lock:
-            return bytes(self._fixed().emit_object(llvm.parse_assembly(f'target triple = "{self.triple}"\n{text}')))
+            return self._assemble(f'target triple = "{self.triple}"\n{text}')
 
     def _fixed(self) -> llvm.TargetMachine:
         machine = self._machines.get("fixed")
@@ -121,11 +123,24 @@ class Backend:
     def object(self, text: str, opt: Literal["O0", "O2"]) -> bytes:
         """Compile LLVM text to an ELF object. Raises ``RuntimeError`` if the text is not valid LLVM (our bug)."""
         with self._lock:
-            machine = self._machine(opt)
-            module = llvm.parse_assembly(text)
-            module.verify()
-            if opt != "O0":
-                tuning = llvm.create_pipeline_tuning_options(speed_level=2)
-                builder = llvm.create_pass_builder(machine, tuning)
-                builder.getModulePassManager().run(module, builder)
-            return bytes(machine.emit_object(module))
+            return self._object(text, opt)
+
+    # What holds objects of LLVM's has returned, and disposed of them, before the lock is released.
+
+    def _assembly(self, text: str) -> str:
+        module = llvm.parse_assembly(text)
+        module.verify()
+        return str(self._fixed().emit_assembly(module))
+
+    def _assemble(self, text: str) -> bytes:
+        return bytes(self._fixed().emit_object(llvm.parse_assembly(text)))
+
+    def _object(self, text: str, opt: Literal["O0", "O2"]) -> bytes:
+        machine = self._machine(opt)
+        module = llvm.parse_assembly(text)
+        module.verify()
+        if opt != "O0":
+            tuning = llvm.create_pipeline_tuning_options(speed_level=2)
+            builder = llvm.create_pass_builder(machine, tuning)
+            builder.getModulePassManager().run(module, builder)
+        return bytes(machine.emit_object(module))

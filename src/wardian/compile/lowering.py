@@ -27,9 +27,9 @@ from wardian.compile.emit import HINT, METADATA
 from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts, Resume
 from wardian.compile.inline import Inliner
 from wardian.compile.loops import Step
+from wardian.compile.resume import Resumption
 from wardian.compile.versions import replay
 from wardian.errors import FeatureDisabled
-from wardian.syntax.families import Loop
 from wardian.syntax.instructions import ROWS, Row
 from wardian.valid.context import ModuleContext
 from wardian.valid.driver import check_locals, validate_body
@@ -116,24 +116,17 @@ def function_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: 
     return _module(lo, inlined, preamble, facts.options.stack_checks and (split or lo.frame_estimate() > SMALL_FRAME))
 
 
-def continuation_text(facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: str, resume: Resume) -> str | None:
+def continuation_text(
+    facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: str, resume: Resume, split: bool
+) -> str:
     """An LLVM module with the rest of a function: what it does from a loop on, in a frame the baseline tier has made.
 
-    ``None`` for a function whose frame may be large.
+    ``split``: see :func:`function_text`.
     """
     lo, target = _lowering(facts, ctx, index, resume)
-    loops = 0
-
-    def before(step: Step) -> None:
-        nonlocal loops
-        _, row, _, reachable = step
-        if reachable and isinstance(row.family, Loop):
-            loops += 1
-            if loops <= resume.loop:
-                lo.anchor(loops == resume.loop)
-
-    inlined = _optimised(facts, ctx, lo, target.step, before)
-    return None if lo.frame_estimate() > SMALL_FRAME else _module(lo, inlined, preamble, split=False)
+    way = Resumption(lo, resume, target.step)
+    inlined = _optimised(facts, ctx, lo, way.step, way.before)
+    return _module(lo, inlined, preamble, split or lo.frame_estimate() > SMALL_FRAME)
 
 
 class _Inlined(NamedTuple):

@@ -21,6 +21,7 @@ _LOCAL: Final = re.compile(r"\.LBB\d+_\d+")
 _POOL: Final = re.compile(r"\.LCPI(\d+_\d+)")
 _BLOCK: Final = re.compile(r"^(\.LBB\d+_\d+):$")
 _JUMP: Final = re.compile(r"^\tjmp\t([A-Za-z_]\w*)$")
+_RELATIVE_HOLE: Final = re.compile(rf"^\tleaq\t([{''.join(NAMES)}]_s\S*)\(%rip\), ", re.MULTILINE)
 _CONDITIONAL: Final = re.compile(r"^\tj(\w+)\t(\S+)$")
 
 _OPPOSITE: Final = dict(
@@ -54,6 +55,8 @@ class Part(NamedTuple):
 def bodies(assembly: str) -> tuple[dict[str, Body], dict[str, str]]:
     """Each function's instructions, and each constant's directives, by name."""
     text = re.sub(r"[ \t]*#.*$", "", assembly, flags=re.MULTILINE).replace("@PLT", "")
+    # A hole is a number, but LLVM takes it for an address, which a shared object has relative to where it is.
+    text = _RELATIVE_HOLE.sub(r"\tmovq\t$\1, ", text)
     constants = {_POOL.sub(r"K\1", name): data for name, data in _CONSTANT.findall(text)}
     found = {}
     for name, body in _FUNCTION.findall(text):

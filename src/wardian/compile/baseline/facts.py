@@ -18,6 +18,7 @@ from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
 from wardian.syntax.types import F32, F64, I32, V128, FuncType, RefType, ValType
 from wardian.vm.layout import InstanceLayout
+from wardian.vm.memory import GUARD
 
 COMPARISONS: Final = (f.IntCmp, f.IntTest, f.FloatCmp)
 PLAIN: Final = (
@@ -41,7 +42,7 @@ PLAIN: Final = (
 """Families of the instructions that take numbers from the stack and put one there, without immediates."""
 
 _LETTERS: Final = ("w", "f")
-MAX_OFFSET: Final = (1 << 31) - 64
+MAX_OFFSET: Final = min(GUARD, 1 << 31) - 64
 """Offsets from here on do not fit the field of a stencil."""
 
 

@@ -6,7 +6,7 @@ code refers to the symbol, and whoever copies the stencil puts the real number t
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, NoReturn, final
 
 RANGES: Final = {
     "s": "!{i64 -2147483648, i64 2147483648}",
@@ -32,8 +32,24 @@ class Hole(int):
         self.added = added
         return self
 
+    def __bool__(self) -> bool:
+        """The real number may be anything, so nothing may be left out because the stand-in is 0."""
+        return True
+
     def __add__(self, other: int) -> Hole:
         return Hole(self.symbol, self.added + other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: int) -> Hole:
+        return Hole(self.symbol, self.added - other)
+
+    def _refuse(self, *_: object) -> NoReturn:
+        # Done to the stand-in it would give a constant, and machine code that has nothing to do with the real number.
+        raise AssertionError(f"{self.symbol} is only known when the stencil is copied")
+
+    __rsub__ = __mul__ = __neg__ = __invert__ = __floordiv__ = __mod__ = __pow__ = _refuse
+    __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = __rlshift__ = __rrshift__ = _refuse
 
     def __rmul__(self, other: int) -> Hole:
         """What a table of words is indexed with: the number put there is the displacement already."""

@@ -126,7 +126,7 @@ class Library:
 
 def encode(groups: Mapping[str, Iterable[tuple[int, Part]]], constants: Mapping[str, bytes]) -> bytes:
     """A library's bytes, for :meth:`Library.decode`."""
-    numbers = {name: POOL + i for i, name in enumerate(constants)}
+    numbers = {**_SYMBOLS, **{name: POOL + i for i, name in enumerate(constants)}}
     placed = {name: dict(parts) for name, parts in groups.items()}
     bodies: list[bytes] = []
     head = bytearray(b"WST1" + _ENTRY.pack(len(placed), len(constants)))
@@ -144,8 +144,8 @@ def encode(groups: Mapping[str, Iterable[tuple[int, Part]]], constants: Mapping[
     return bytes(head) + b"".join(bodies)
 
 
-def _encoded(part: Part, constants: Mapping[str, int]) -> bytes:
-    jumps = [(at, _SYMBOLS.get(symbol, constants.get(symbol)), added) for at, symbol, added in part.jumps]
+def _encoded(part: Part, symbols: Mapping[str, int]) -> bytes:
+    jumps = [(at, symbols[symbol], added) for at, symbol, added in part.jumps]
     fields = [*part.numbers, *part.wide, *jumps]
     counts = len(part.numbers), len(part.wide), len(jumps)
     return _PART.pack(len(part.code), *counts) + part.code + b"".join(_HOLE.pack(*field) for field in fields)

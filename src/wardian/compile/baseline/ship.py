@@ -1,16 +1,18 @@
 """Stencils and glue made when the package is built, so that nobody's first run waits for LLVM to make them.
 
-Invariant: the file is used only if it was made from the very sources that are installed, for this machine's
-architecture. Code in it needs no more than the architecture's common features, so it fits every processor.
+Invariant: the file is used only if it was made from the very sources that are installed, for this Python and this
+machine's architecture. Code in it needs no more than the architecture's common features, so it fits every processor.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Final
 
 from wardian.compile.artifact import decode_images, encode_images
 from wardian.compile.baseline.flavour import Flavour
+from wardian.compile.fingerprint import SOURCES
 from wardian.compile.options import CodeOptions
 from wardian.digest import blake2b
 
@@ -25,7 +27,6 @@ FILE: Final = "stencils.bin"
 _MAGIC: Final = b"WARDIAN STENCILS"
 _DIGEST: Final = 32
 _SIZE: Final = 8
-_PARTS: Final = ("syntax", "binary", "vm", "compile", "compile/glue", "compile/baseline")
 
 
 def common() -> tuple[Flavour, ...]:
@@ -35,18 +36,18 @@ def common() -> tuple[Flavour, ...]:
 
 
 def _sources() -> bytes:
-    """A digest of everything stencils are made from but LLVM, and of the architecture."""
+    """A digest of all that the file is made from but LLVM, and of what glue is made for: Python, the architecture."""
     h = blake2b(digest_size=_DIGEST)
     package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-    for part in _PARTS:
+    for part in SOURCES:
         folder = os.path.join(package, part)
         for name in sorted(os.listdir(folder)):
-            if name.endswith(".py"):
+            if name.endswith((".py", ".wasm")):
                 with open(os.path.join(folder, name), "rb") as file:
                     content = file.read()
                 h.update(f"{part}/{name} {len(content)}\n".encode())
                 h.update(content)
-    h.update(os.uname().machine.encode())
+    h.update(f"{sys.implementation.cache_tag} {os.uname().machine}\n".encode())
     return h.digest()
 
 

@@ -86,6 +86,7 @@ class Maker:
         self.facts = Facts(flavour.options, flavour.memory(), table)
         self._is64 = flavour.is64
         self._texts: dict[str, str] = {}
+        self._declared: set[str] = set()
         self._names: dict[object, str] = {}
         self._wants: list[Want] = []
         self._raw: list[tuple[str, int, str]] = []
@@ -97,6 +98,7 @@ class Maker:
             name = self._names[key] = f"t{len(self._names)}"
             template = Template(self.facts, handlers())
             self._texts[name] = template.text(name, ends=bool(build(template)))
+            self._declared |= template.lo.b.declared
         return name
 
     def shaped(
@@ -154,20 +156,8 @@ class Maker:
         types = ", ".join(t for _, t in machine.PARAMETERS)
         declared = [f"declare dso_local ghccc void @{symbol}({types})" for symbol in symbols]
         lines = [backend.stencil_preamble(), *declared, "@table = external hidden global i8", declarations(text)]
-        lines += [_intrinsics(text), text, METADATA]
+        lines += [*sorted(self._declared), text, METADATA]
         return bodies(backend.assembly("\n".join(lines)))
-
-
-def _intrinsics(text: str) -> str:
-    """Declarations of the intrinsics the text calls."""
-    import re
-
-    found: dict[str, str] = {}
-    for result, name, args in re.findall(r"call (\S+) @(llvm\.[\w.]+)\((.*?)\)\n", text + "\n"):
-        if name not in found:
-            types = [re.match(r"<[^>]*>|\S+", arg.strip()) for arg in re.split(r", (?=[i<pfdm])", args)]
-            found[name] = f"declare {result} @{name}({', '.join(m[0] for m in types if m)})"
-    return "\n".join(found.values())
 
 
 @final

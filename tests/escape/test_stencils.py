@@ -1,0 +1,56 @@
+"""Border of the baseline tier: what a stencil checks is the address it accesses, whatever number fills its holes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from itertools import product
+from typing import Any
+
+import pytest
+
+from wardian.compile.baseline.facts import MAX_OFFSET
+from wardian.compile.baseline.flavour import Flavour
+from wardian.compile.baseline.holes import Hole
+from wardian.compile.baseline.stencils import Maker, _memory
+from wardian.compile.options import CodeOptions
+from wardian.vm.memory import GUARD
+
+FLAVOURS = [
+    Flavour(CodeOptions(checks=checks), is64, shared)  # type: ignore[arg-type]
+    for checks, is64, shared in product(("guard", "explicit"), (False, True), (False, True))
+]
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS, ids=str)
+def test_a_comparison_knows_the_offset_that_is_added(flavour: Flavour) -> None:
+    """Guard pages need none below :data:`MAX_OFFSET`; everything else compares with what it then adds."""
+    maker = Maker(flavour)
+    _memory(maker, flavour)
+    compared = flavour.is64 or flavour.options.checks == "explicit"
+    seen = 0
+    for key, name in maker._names.items():
+        assert isinstance(key, tuple)
+        if "load" in key[0] or "store" in key[0]:
+            seen += 1
+            lines = [line for line in maker._texts[name].splitlines() if "@I_s" in line]
+            assert len(lines) == 1 + compared, (key, maker._texts[name])
+            assert not compared or "usub.sat" in lines[0] or "add i64" in lines[0], lines
+    assert seen > 20
+
+
+def test_offsets_stay_in_the_guard() -> None:
+    assert MAX_OFFSET + 16 <= GUARD
+
+
+def test_the_stand_in_is_never_computed_with() -> None:
+    hole = Hole("I_s")
+    assert str(hole + 8 - 1) == str(7 + hole) == "ptrtoint (ptr getelementptr (i8, ptr @I_s, i64 7) to i64)"
+    assert Hole("I_s", -1), "true, whatever the stand-in is"
+    operations: list[Callable[[Any, Any], Any]] = [
+        operator.mul, operator.floordiv, operator.mod, operator.and_, operator.or_, operator.xor, operator.lshift,
+        operator.rshift, lambda a, b: b - a,
+    ]  # fmt: skip
+    for operation in operations:
+        with pytest.raises(AssertionError, match="only known when"):
+            operation(hole, 3)
