@@ -37,6 +37,28 @@ TABLES = """
 """
 
 
+def lone_types(count: int, mode: Mode) -> None:
+    """Every type of the process is without supertypes, and may have subtypes."""
+    others = " ".join(f"(type (sub (func (param {'i32 ' * (i >> 6)} {'i64 ' * (i & 63)}))))" for i in range(count))
+    exports = make(
+        f"""(module {others}
+          (type $is (sub (func (result i32)))) (type $wanted (sub (func)))
+          (table 1 funcref) (elem (i32.const 0) $f) (func $f (type $is) (i32.const 1))
+          (func (export "call") (call_indirect (type $wanted) (i32.const 0)))
+          (func (export "test") (result i32) (ref.test (ref $wanted) (table.get 0 (i32.const 0)))))""",
+        mode,
+    )
+    with traps("bad_signature"):
+        exports.call()
+    assert exports.test() == 0
+
+
+@every_mode
+@pytest.mark.parametrize("count", [0, 1100])
+def test_types_without_supertypes(mode: Mode, count: int) -> None:
+    child(lone_types, count, mode)
+
+
 @every_mode
 @pytest.mark.parametrize("at", ["i32", "i64"])
 def test_bounds_null_and_signatures(mode: Mode, at: str) -> None:

@@ -390,8 +390,8 @@ class Process:
                 if number >> (32 - heap.TYPE_SHIFT):
                     raise LimitExceeded("types", "this process has seen too many types")
                 found = number << heap.TYPE_SHIFT | kind
-                if super_id:
-                    self._write_ancestors(number, [found, *self._ancestry(super_id)])
+                # Also that of a type without supertypes is read, by those that look for one there.
+                self._write_ancestors(number, [found, *self._ancestry(super_id)])
                 self._type_ids[key] = found
                 self._supers[found] = super_id
             return found
