@@ -25,7 +25,7 @@ from wardian.runtime.function import HostFacts
 from wardian.runtime.memory import Image
 from wardian.runtime.native import Block
 from wardian.runtime.process import CodeRegion
-from wardian.syntax.module import Export
+from wardian.syntax.module import DataSegment, Export
 from wardian.syntax.types import FuncType
 from wardian.valid.constexpr import lone_integer
 from wardian.valid.context import ModuleContext
@@ -153,13 +153,10 @@ class ModuleCode:
         Raises what validation and compilation of the body raise.
         """
         with self._lock:
+            self.load()
             if index in self._resolved:
                 return self.codes[8 * index]
-            self._load()
-            address = self._cached.get(index)
-            if address is None:
-                address = self._compile([index])
-            return self._publish(index, address)
+            return self._publish(index, self._compile([index]))
 
     def _publish(self, index: int, address: int) -> int:
         self.codes[8 * index] = address
@@ -220,13 +217,20 @@ class ModuleCode:
             self._better_key = compiler.functions_key(digest, better, [*features, ""]) if self._heat else None
         return self._key
 
+    def load(self) -> None:
+        """See :class:`wardian.runtime.instance.Code`."""
+        with self._lock:
+            if self._loaded:
+                return
+            self._loaded = True
+            if self._given is None and self.engine.compiler.cache is not None:
+                self._load()
+            for index, address in self._cached.items():
+                if index not in self._resolved:
+                    self._publish(index, address)
+
     def _load(self) -> None:
         """Map what the cache has of this module, all at once."""
-        if self._loaded:
-            return
-        self._loaded = True
-        if self.engine.compiler.cache is None:
-            return
         key = self._cache_key()
         for each in (key, self._better_key):
             found = self.engine.compiler.load_functions(each) if each is not None else None
@@ -374,7 +378,7 @@ class ModuleCode:
     def give(self, functions: Functions) -> None:
         """Use this code, which is this module's, for these options; neither the cache nor the compiler is asked."""
         with self._lock:
-            self._given, self._loaded = functions, True
+            self._given = functions
             self._map_all(functions)
 
     # -- glue and names ------------------------------------------------------------------------------------------------
@@ -456,24 +460,24 @@ class ModuleCode:
         module = self.ctx.module
         if not module.memories or module.imported_memories:
             return None
-        segments = [d for d in module.datas if d.mode == "active" and d.memory == 0]
-        total = sum(d.init[1] - d.init[0] for d in segments)
+        placed = []
+        for item in module.datas.items:
+            if not isinstance(item, DataSegment):
+                placed.append(item[:3])
+            elif item.offset is not None and item.memory == 0:
+                constant = lone_integer(module.source, item.offset)
+                if constant is None:
+                    return None
+                placed.append((constant[1], *item.init))
+        total = sum(stop - start for _, start, stop in placed)
         if total < _IMAGE_FROM:
             return None
-        placed = []
-        end = 0
-        for segment in segments:
-            assert segment.offset is not None
-            constant = lone_integer(module.source, segment.offset)
-            if constant is None:
-                return None
-            at = constant[1]
-            placed.append((at, segment.init))
-            end = max(end, at + segment.init[1] - segment.init[0])
+        end = max(at + stop - start for at, start, stop in placed)
         declared = module.memories[0]
         if end > declared.limits.min << declared.page_size_log2 or end > _IMAGE_SPARSE * total:
             return None
         data = bytearray(end)
-        for at, (start, stop) in placed:
-            data[at : at + stop - start] = module.source[start:stop]
+        source = module.source
+        for at, start, stop in placed:
+            data[at : at + stop - start] = source[start:stop]
         return Image(bytes(data))

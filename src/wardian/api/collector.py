@@ -56,6 +56,9 @@ class CollectorCode:
         for i in range(len(decl.types)):
             self.glue(i)
 
+    def load(self) -> None:
+        pass
+
     def resolve(self, index: int) -> int:
         return self.codes[8 * index]
 

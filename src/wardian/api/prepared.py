@@ -107,7 +107,8 @@ def _can_be_lent(linker: Linker, code: ModuleCode) -> bool:
         for i, extern in zip(module.imports, linker.externs, strict=True)
         if i.kind in ("table", "global", "tag")
     )
-    writes = any(d.mode == "active" and d.memory < len(module.imported_memories) for d in module.datas)
+    imported = len(module.imported_memories)
+    writes = imported > 0 and any(d.mode == "active" and d.memory < imported for d in module.datas)
     return not (linker.stores or imported_state or writes or code.has_tags or code.has_objects)
 
 

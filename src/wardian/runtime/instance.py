@@ -43,6 +43,9 @@ class Code(Protocol):
     def has_objects(self) -> bool:
         """Does it make or open structures, arrays or exceptions, so that its instances need a heap?"""
 
+    def load(self) -> None:
+        """Have in :attr:`codes` all that was compiled before."""
+
     def resolve(self, index: int) -> int:
         """Address of the machine code of defined function ``index``, compiled now if need be."""
 
@@ -178,6 +181,7 @@ class Instance:
         code = self.code
         count = len(self.module.funcs)
         if count:
+            code.load()
             process = self.store.process
             process.native.call(
                 process.core["instance_init"],

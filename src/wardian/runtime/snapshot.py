@@ -45,7 +45,7 @@ def _mutable(instance: Instance) -> list[tuple[int, int]]:
     Active segments have no words that ever change, and there may be very many of them.
     """
     layout, module = instance.code.layout, instance.module
-    if any(segment.mode == "passive" for segment in module.datas):
+    if any(segment.mode == "passive" for _, segment in module.datas.others()):
         return [(HEADER.size, layout.funcs)]
     return [(HEADER.size, layout.datas), (layout.elems, layout.funcs)]
 

@@ -7,7 +7,8 @@ to a store.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, NewType, TypeAlias, final
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NamedTuple, NewType, TypeAlias, final, overload
 
 from wardian.record import Entity, Record, made
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, RefType, SubType, TableType, TagType
@@ -74,18 +75,61 @@ class ElemSegment(Record):
         return len(self.funcs) or len(self.exprs)
 
 
-@final
 class DataSegment(NamedTuple):
-    """A data segment; ``init`` is a slice of the source. ``memory`` and ``offset`` are set when active.
-
-    FAST: a tuple, since real modules have up to 64,000 of them.
-    """
+    """A data segment; ``init`` is a slice of the source. ``memory`` and ``offset`` are set when active."""
 
     mode: Literal["active", "passive"]
     init: Slice
     memory: int = 0
     offset: Slice | None = None
     start: int = 0
+
+
+Placed: TypeAlias = "tuple[int, int, int, int, int]"
+"""An active segment of memory 0 whose offset is one small ``i32.const``: that number, where its contents begin and end,
+and where it and what follows its offset begin, in the source."""
+
+
+@final
+class DataSegments(Sequence[DataSegment]):
+    """A module's data segments.
+
+    FAST: real modules have up to 64,000, nearly all :data:`Placed`; ``items`` keeps those as bare tuples.
+    """
+
+    __slots__ = ("items",)
+
+    def __init__(self, items: Iterable[DataSegment | Placed] = ()) -> None:
+        self.items: list[DataSegment | Placed] = list(items)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> DataSegment: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[DataSegment]: ...
+    def __getitem__(self, index: int | slice) -> DataSegment | Sequence[DataSegment]:
+        if isinstance(index, slice):
+            return [_segment(item) for item in self.items[index]]
+        return _segment(self.items[index])
+
+    def __iter__(self) -> Iterator[DataSegment]:
+        return map(_segment, self.items)
+
+    def others(self) -> Iterator[tuple[int, DataSegment]]:
+        """Those that are not :data:`Placed`, with their indices."""
+        return ((i, item) for i, item in enumerate(self.items) if isinstance(item, DataSegment))
+
+    def append(self, segment: DataSegment) -> None:
+        self.items.append(segment)
+
+
+def _segment(item: DataSegment | Placed) -> DataSegment:
+    if isinstance(item, DataSegment):
+        return item
+    _, first, stop, start, after = item
+    return DataSegment("active", (first, stop), 0, (start + 1, after), start)
 
 
 @final
@@ -120,7 +164,7 @@ class Module(Entity):
     exports: list[Export] = made(default_factory=list)
     start: int | None = None
     elems: list[ElemSegment] = made(default_factory=list)
-    datas: list[DataSegment] = made(default_factory=list)
+    datas: DataSegments = made(default_factory=DataSegments)
     data_count: int | None = None
     customs: list[CustomSection] = made(default_factory=list)
     sections: list[tuple[int, int, int]] = made(default_factory=list)

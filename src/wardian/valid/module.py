@@ -14,6 +14,7 @@ from wardian.limits import Features, Limits
 from wardian.syntax.module import DataSegment, ElemSegment, Kind, Module
 from wardian.syntax.types import (
     FUNC,
+    I32,
     FuncType,
     MemoryType,
     RefType,
@@ -90,8 +91,7 @@ def validate_module(module: Module, features: Features | None = None, limits: Li
     _check_start(ctx)
     for segment in module.elems:
         _check_elem(ctx, validator, segment)
-    for data in module.datas:
-        _check_data(ctx, validator, data)
+    _check_datas(ctx, validator)
     return ctx
 
 
@@ -289,6 +289,13 @@ def _check_elem_funcs(ctx: ModuleContext, segment: ElemSegment) -> None:
         t = ref(False, ctx.func_types[index])
         if not ctx.types.matches_val(t, segment.type):
             raise InvalidError(f"type mismatch: function {index} is no {segment.type}", offset=segment.start)
+
+
+def _check_datas(ctx: ModuleContext, validator: Callable[[], Validator]) -> None:
+    # FAST: what lies at an i32 in memory 0 is valid if that is where one can lie.
+    fits = ctx.memory_addresses[:1] == [I32]
+    for _, segment in ctx.module.datas.others() if fits else enumerate(ctx.module.datas):
+        _check_data(ctx, validator, segment)
 
 
 def _check_data(ctx: ModuleContext, validator: Callable[[], Validator], segment: DataSegment) -> None:
