@@ -8,7 +8,7 @@ from tests.binary.build import HEADER, module, section
 from tests.support import EVERYTHING
 from wardian.binary.decode import decode
 from wardian.binary.encode import encode
-from wardian.syntax.module import Module
+from wardian.syntax.module import DataSegments, Module
 
 TYPES = section(1, "04 60 02 7f 7b 01 7c  4e 02 50 00 5f 02 77 01 64 6e 00 4f 01 01 5f 00  5e 7e 01  60 00 00")
 FUNCS = section(3, "02 04 04")
@@ -59,7 +59,7 @@ def declarations(module: Module) -> dict[str, object]:
 
 
 def _resolved(source: bytes, value: object) -> object:
-    if isinstance(value, list):
+    if isinstance(value, list | DataSegments):
         return [_resolved(source, item) for item in value]
     parts = {name: getattr(value, name) for name in ("init", "offset", "content") if hasattr(value, name)}
     if not parts and not hasattr(value, "exprs"):
