@@ -20,6 +20,7 @@ STATEFUL: dict[str, str] = {
     "runtime/process.py:process": "native state (signal handlers, a pthread key) is the process' by nature: one object",
     "runtime/watchdog.py:watchdog": "one thread watches all deadlines of the process",
     "syntax/types.py:_REFS": "intern table: it maps a key to the one object that stands for it",
+    "terminal/parser.py:rules": "a constant table, built on first use rather than at import",
     "valid/code.py:_plan": "a constant table, built on first use rather than at import",
 }
 """Module-level objects that do change, as ``file:name``, and why that is no state anybody could notice."""

@@ -1,0 +1,7 @@
+"""Output that cannot attack: what programs print, made harmless for a terminal. Knows nothing of WebAssembly."""
+
+from __future__ import annotations
+
+from wardian.terminal.filter import MODES, Filter, Mode, Screen
+
+__all__ = ("MODES", "Filter", "Mode", "Screen")
