@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wardian.api.engine import Engine
     from wardian.api.handles import Func, Global, Instance, Memory, Table
     from wardian.api.module import Module
+    from wardian.capability.filesystem.tree.tree import Symlink, Tree
     from wardian.errors import (
         ArtifactError,
         Exit,
@@ -61,9 +62,11 @@ __all__ = (
     "RunResult",
     "StoreBusy",
     "Struct",
+    "Symlink",
     "Table",
     "Tag",
     "Trap",
+    "Tree",
     "WardianError",
     "WasmException",
     "run",
@@ -94,9 +97,11 @@ _HOMES: Final = MappingProxyType(
         "RunResult": "wardian.sandbox.run",
         "StoreBusy": "wardian.errors",
         "Struct": "wardian.runtime.references",
+        "Symlink": "wardian.capability.filesystem.tree.tree",
         "Table": "wardian.api.handles",
         "Tag": "wardian.runtime.cells",
         "Trap": "wardian.errors",
+        "Tree": "wardian.capability.filesystem.tree.tree",
         "WardianError": "wardian.errors",
         "WasmException": "wardian.errors",
         "run": "wardian.sandbox.run",

@@ -7,7 +7,8 @@ they are always there; what can be chosen is whether they are the host's or made
 
 from __future__ import annotations
 
-from typing import TypeAlias, final
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias, final
 
 from wardian.record import Record
 
@@ -19,6 +20,34 @@ class DirGrant(Record):
     host: str
     guest: str
     readonly: bool = False
+
+
+class Mountable(Protocol):
+    """What can be granted as a directory without being one of the host: a ``wardian.Tree``."""
+
+    def mount(self, readonly: bool = False, now: Callable[[], int] = ..., device: int = ...) -> Any: ...
+
+
+@final
+class TreeGrant(Record):
+    """A tree of files that is no directory of the host (``wardian.Tree``), which the guest sees as ``guest``."""
+
+    tree: Mountable
+    guest: str
+    readonly: bool = False
+
+
+@final
+class FileQuota(Record):
+    """What a guest may add to directories of the host, all of them together; ``None`` is no bound.
+
+    ``bytes`` is growth of files, ``files`` the number of new names; what does not fit is refused with ``ENOSPC``. A
+    file cannot grow beyond ``file_size``: ``EFBIG``. What the guest removes gives room again, never more than it took.
+    """
+
+    bytes: int | None = None
+    files: int | None = None
+    file_size: int | None = None
 
 
 @final
@@ -75,15 +104,17 @@ ClockGrant: TypeAlias = "RealClock | FrozenClock"
 class Grants(Record):
     """Everything a guest may have. ``args`` includes the program's own name, as ``argv[0]``.
 
-    ``seed`` makes the guest's randomness a function of the seed; ``None`` means the host's entropy.
+    ``seed`` makes the guest's randomness a function of the seed; ``None`` means the host's entropy. ``open_files``
+    bounds the descriptors a guest has open at a time.
     """
 
     args: tuple[str, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
-    dirs: tuple[DirGrant, ...] = ()
+    dirs: tuple[DirGrant | TreeGrant, ...] = ()
     stdin: InputGrant = Null()
     stdout: OutputGrant = Null()
     stderr: OutputGrant = Null()
     clock: ClockGrant = RealClock()
     seed: int | None = None
     open_files: int = 1024
+    quota: FileQuota = FileQuota()

@@ -1,18 +1,20 @@
-"""The contract of a directory as a capability, over both ways of resolving paths."""
+"""The contract of a directory as a capability: one suite over all kinds there are.
+
+A test looks at what it did with ``see``, which asks the capability itself; on a host directory :mod:`test_host` also
+looks from outside.
+"""
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.capability.test_path import RESOLVERS, build
+from tests.capability.worlds import WORLDS, See, World
 from wardian.capability.errno import CapabilityError, Errno, reason
-from wardian.capability.filesystem.host import HostDirectory, open_directory
-from wardian.capability.filesystem.types import Advice, File, FileType, NewTimes, OpenMode
+from wardian.capability.filesystem.types import Advice, Directory, File, FileType, NewTimes, OpenMode
 from wardian.capability.poll import Waiter
 
 READ = OpenMode()
@@ -25,10 +27,9 @@ WAITER = Waiter()
 OUTSIDE = ["../new", "/new", "out_up/new", "out_dir/new", "dir/../../new", "out_absolute_root/new", "dir/up_dir/../new"]
 
 
-@pytest.fixture(params=sorted(RESOLVERS))
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[HostDirectory, HostDirectory, Path]]:
-    """The same tree writable and read-only, and its path; nothing beside it may have changed afterwards."""
-    root = build(tmp_path)
+@pytest.fixture(params=sorted(WORLDS))
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    """The same tree writable and read-only; nothing beside it may have changed afterwards, nor what is only beneath."""
 
     def snapshot() -> list[tuple[str, bytes]]:
         beside = [tmp_path / "secret", tmp_path / "outside" / "secret"]
@@ -36,32 +37,28 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Hos
             (name, b"") for folder in (tmp_path, tmp_path / "outside") for name in sorted(os.listdir(folder))
         ]
 
-    before = snapshot()
     descriptors = len(os.listdir("/proc/self/fd"))
-    resolver = RESOLVERS[request.param]()
-    flags = os.O_RDONLY | os.O_DIRECTORY
-    directory = HostDirectory(os.open(root, flags), resolver, False)
-    readonly = HostDirectory(os.open(root, flags), resolver, True)
-    yield directory, readonly, root
-    directory.close()
-    readonly.close()
+    world = WORLDS[request.param](tmp_path)
+    before = snapshot()
+    yield world
+    world.close()
     assert snapshot() == before
     assert len(os.listdir("/proc/self/fd")) == descriptors
 
 
 @pytest.fixture
-def directory(opened: tuple[HostDirectory, HostDirectory, Path]) -> HostDirectory:
-    return opened[0]
+def directory(world: World) -> Directory:
+    return world.directory
 
 
 @pytest.fixture
-def readonly(opened: tuple[HostDirectory, HostDirectory, Path]) -> HostDirectory:
-    return opened[1]
+def readonly(world: World) -> Directory:
+    return world.readonly
 
 
 @pytest.fixture
-def root(opened: tuple[HostDirectory, HostDirectory, Path]) -> Path:
-    return opened[2]
+def see(world: World) -> See:
+    return world.see
 
 
 def failure(call: Callable[[], object]) -> Errno | None:
@@ -73,20 +70,20 @@ def failure(call: Callable[[], object]) -> Errno | None:
     return None
 
 
-def open_file(directory: HostDirectory, path: bytes, mode: OpenMode) -> File:
+def open_file(directory: Directory, path: bytes, mode: OpenMode) -> File:
     file = directory.open(path, mode).file
     assert file is not None
     return file
 
 
-def touch(directory: HostDirectory, path: bytes, mode: OpenMode) -> None:
+def touch(directory: Directory, path: bytes, mode: OpenMode) -> None:
     opened = directory.open(path, mode)
     node = opened.file or opened.directory
     assert node is not None
     node.close()
 
 
-def test_read_and_write(directory: HostDirectory, root: Path) -> None:
+def test_read_and_write(directory: Directory, see: See) -> None:
     file = open_file(directory, b"new", CREATE)
     assert file.type is FileType.REGULAR
     assert file.write([memoryview(b"abc"), memoryview(b"def")], WAITER) == 6
@@ -97,7 +94,7 @@ def test_read_and_write(directory: HostDirectory, root: Path) -> None:
     assert file.write_at([memoryview(b"XY")], 8) == 2
     assert file.read_at([memoryview(into)], 7) == 3 and into == b"\0XY"
     assert file.seek(0, os.SEEK_CUR) == 4
-    assert (root / "new").read_bytes() == b"abcdef\0\0XY"
+    assert see.bytes("new") == b"abcdef\0\0XY"
     file.set_size(2)
     file.sync(True)
     file.sync(False)
@@ -109,14 +106,14 @@ def test_read_and_write(directory: HostDirectory, root: Path) -> None:
     file.close()
 
 
-def test_append_can_be_switched(directory: HostDirectory, root: Path) -> None:
+def test_append_can_be_switched(directory: Directory, see: See) -> None:
     file = open_file(directory, b"file", OpenMode(write=True, append=True))
     file.write([memoryview(b"1")], WAITER)
     file.set_append(False)
     file.seek(0, os.SEEK_SET)
     file.write([memoryview(b"2")], WAITER)
     file.close()
-    assert (root / "file").read_bytes() == b"2ile1"
+    assert see.bytes("file") == b"2ile1"
 
 
 @pytest.mark.parametrize(
@@ -131,14 +128,14 @@ def test_append_can_be_switched(directory: HostDirectory, root: Path) -> None:
         ("allocate", (0, 0)),
     ],
 )
-def test_numbers_out_of_range_are_invalid(directory: HostDirectory, method: str, arguments: tuple[object, ...]) -> None:
+def test_numbers_out_of_range_are_invalid(directory: Directory, method: str, arguments: tuple[object, ...]) -> None:
     file = open_file(directory, b"file", BOTH)
     assert failure(lambda: getattr(file, method)(*arguments)) is Errno.INVALID
     assert failure(lambda: file.allocate((1 << 64) - 1, 2)) is Errno.FILE_TOO_BIG
     file.close()
 
 
-def test_opening(directory: HostDirectory) -> None:
+def test_opening(directory: Directory) -> None:
     opened = directory.open(b"dir", READ)
     assert opened.file is None and opened.directory is not None
     assert failure(lambda: touch(opened.directory, b"..", READ)) is Errno.PERMISSION  # type: ignore[arg-type]
@@ -161,36 +158,16 @@ def test_opening(directory: HostDirectory) -> None:
         assert failure(lambda path=path, mode=mode: touch(directory, path, mode)) is expected, (path, mode)
 
 
-def test_truncating(directory: HostDirectory, root: Path) -> None:
+def test_truncating(directory: Directory, see: See) -> None:
     touch(directory, b"file", OpenMode(truncate=True))
-    assert (root / "file").read_bytes() == b""
+    assert see.bytes("file") == b""
 
 
-def test_a_fifo_does_not_block(directory: HostDirectory, root: Path) -> None:
-    os.mkfifo(root / "fifo")
-    fifo = open_file(directory, b"fifo", READ)
-    assert fifo.type is FileType.FIFO and fifo.poll_fd is not None
-    fifo.set_blocking(False)
-    assert fifo.read([memoryview(bytearray(1))], WAITER) == 0  # No writer: at its end.
-    writer = os.open(root / "fifo", os.O_WRONLY)
-    assert failure(lambda: fifo.read([memoryview(bytearray(1))], WAITER)) is Errno.AGAIN
-    os.write(writer, b"x")
-    assert fifo.available() == 1
-    fifo.set_blocking(True)
-    assert fifo.read([memoryview(bytearray(1))], WAITER) == 1
-    os.close(writer)
-    fifo.close()
-    assert failure(lambda: touch(directory, b"fifo", WRITE)) is Errno.NO_SUCH_DEVICE
-
-
-def test_entries(directory: HostDirectory, root: Path) -> None:
-    os.mkfifo(root / "fifo")
-    (root / os.fsdecode(b"\xff\xfe")).write_text("")
+def test_entries(directory: Directory, world: World) -> None:
     found = {entry.name: entry for entry in directory.entries()}
-    assert set(found) == {os.fsencode(name) for name in os.listdir(root)}
-    assert found[b"file"].inode == os.stat(root / "file").st_ino
+    assert sorted(map(os.fsdecode, found)) == sorted(os.listdir(world.root))
+    assert all(entry.inode == directory.stat_path(name, False).inode for name, entry in found.items())
     kinds = {b"file": FileType.REGULAR, b"dir": FileType.DIRECTORY, b"out_dir": FileType.SYMLINK}
-    kinds[b"fifo"] = FileType.FIFO
     assert {name: found[name].type for name in kinds} == kinds
     # Two readers at a time do not disturb each other.
     pairs = list(zip(directory.entries(), directory.entries(), strict=True))
@@ -200,53 +177,47 @@ def test_entries(directory: HostDirectory, root: Path) -> None:
     del partial  # The fixture checks that nothing stays open.
 
 
-def test_stat(directory: HostDirectory, root: Path) -> None:
-    os.utime(root / "file", ns=(-5, -1_000_000_001))
+def test_stat(directory: Directory, see: See) -> None:
+    directory.set_times_path(b"file", NewTimes(-5, -1_000_000_001), False)
     found = directory.stat_path(b"to_file", True)
-    real = os.stat(root / "file")
-    assert (found.device, found.inode, found.size, found.links) == (real.st_dev, real.st_ino, 4, 1)
+    assert (found.device, found.inode) == directory.stat_path(b"file", False)[:2]
+    assert (found.size, found.links) == (4, 1)
     assert (found.type, found.accessed, found.modified) == (FileType.REGULAR, -5, -1_000_000_001)
     assert directory.stat_path(b"to_file", False).type is FileType.SYMLINK
     assert directory.stat_path(b"out_file", False).type is FileType.SYMLINK
     assert directory.stat_path(b"to_dir/", False).type is FileType.DIRECTORY
-    assert directory.stat().inode == directory.stat_path(b".", False).inode == os.stat(root).st_ino
+    assert directory.stat().inode == directory.stat_path(b".", False).inode
     for path in (b"out_file", b"..", b"/", b"out_dir/", b"out_dir/.", b"dir/../.."):
         assert failure(lambda path=path: directory.stat_path(path, True)) is Errno.PERMISSION
     for path in (b"out_dir/", b"out_dir/."):
         assert failure(lambda path=path: directory.stat_path(path, False)) is Errno.PERMISSION
 
 
-def test_times(directory: HostDirectory, root: Path) -> None:
+def test_times(directory: Directory, see: See) -> None:
     directory.set_times_path(b"file", NewTimes(1, 2), False)
     directory.set_times_path(b"file", NewTimes(None, 3), False)
-    assert (os.stat(root / "file").st_atime_ns, os.stat(root / "file").st_mtime_ns) == (1, 3)
+    assert (see.stat("file").accessed, see.stat("file").modified) == (1, 3)
     directory.set_times_path(b"to_file", NewTimes(10, 11), False)
-    assert os.lstat(root / "to_file").st_mtime_ns == 11 and os.stat(root / "file").st_mtime_ns == 3
+    assert see.stat("to_file").modified == 11 and see.stat("file").modified == 3
     directory.set_times_path(b"to_file", NewTimes(12, 13), True)
-    assert os.stat(root / "file").st_mtime_ns == 13
+    assert see.stat("file").modified == 13
     directory.set_times_path(b"to_dir/", NewTimes(14, 15), False)
-    assert os.stat(root / "dir").st_mtime_ns == 15
+    assert see.stat("dir").modified == 15
     directory.set_times(NewTimes(16, 17))
-    assert os.stat(root).st_mtime_ns == 17
+    assert see.stat(".").modified == 17
     file = open_file(directory, b"file", READ)
     file.set_times(NewTimes((1 << 64) - 1, 0))
     file.close()
-    assert os.stat(root / "file").st_mtime_ns == 0
+    assert see.stat("file").modified == 0
     for path, follow in ((b"out_file", True), (b"out_dir/", False), (b"../secret", False), (b"/etc/passwd", False)):
         found = failure(lambda path=path, follow=follow: directory.set_times_path(path, NewTimes(1, 1), follow))
         assert found is Errno.PERMISSION
 
 
-def test_a_write_only_file_has_times(directory: HostDirectory, root: Path) -> None:
-    os.chmod(root / "file", 0o200)
-    directory.set_times_path(b"file", NewTimes(1, 2), True)
-    assert os.stat(root / "file").st_mtime_ns == 2
-
-
-def test_directories(directory: HostDirectory, root: Path) -> None:
+def test_directories(directory: Directory, see: See) -> None:
     directory.create_directory(b"dir/made")
     directory.create_directory(b"dir/made2/")
-    assert (root / "dir" / "made2").is_dir()
+    assert see.names("dir/made2") == []
     cases: list[tuple[bytes, Errno | None, Errno | None]] = [
         (b"dir", Errno.EXISTS, Errno.NOT_EMPTY),
         (b"file", Errno.EXISTS, Errno.NOT_DIRECTORY),
@@ -269,10 +240,10 @@ def test_directories(directory: HostDirectory, root: Path) -> None:
         assert failure(lambda path=path: directory.remove_directory(path)) is removed, path
     directory.remove_directory(b"to_dir/made")
     directory.remove_directory(b"dir/made2//")
-    assert sorted(os.listdir(root / "dir")) == ["inner", "nested", "up", "up_dir", "up_out"]
+    assert see.names("dir") == ["inner", "nested", "up", "up_dir", "up_out"]
 
 
-def test_unlink(directory: HostDirectory, root: Path) -> None:
+def test_unlink(directory: Directory, see: See) -> None:
     cases: list[tuple[bytes, Errno | None]] = [
         (b"dir", Errno.IS_DIRECTORY),
         (b"dir/", Errno.IS_DIRECTORY),
@@ -296,10 +267,10 @@ def test_unlink(directory: HostDirectory, root: Path) -> None:
     ]
     for path, expected in cases:
         assert failure(lambda path=path: directory.unlink(path)) is expected, path
-    assert (root / "dir").is_dir() and not (root / "file").exists()
+    assert see.names("dir") and "file" not in see.names(".")
 
 
-def test_links(directory: HostDirectory, root: Path) -> None:
+def test_links(directory: Directory, see: See) -> None:
     cases: list[tuple[bytes, bytes | Errno]] = [
         (b"to_file", b"file"),
         (b"out_file", b"../secret"),
@@ -336,11 +307,11 @@ def test_links(directory: HostDirectory, root: Path) -> None:
     for target, path, expected_error in makes:
         found = failure(lambda target=target, path=path: directory.symlink(target, path))
         assert found is expected_error, (target, path)
-    assert os.readlink(root / "dir" / "made") == "file"
+    assert see.target("dir/made") == "file"
     assert failure(lambda: touch(directory, b"made_out", OpenMode(follow=True))) is Errno.PERMISSION
 
 
-def test_hard_links(directory: HostDirectory, readonly: HostDirectory, root: Path) -> None:
+def test_hard_links(directory: Directory, readonly: Directory, see: See) -> None:
     cases: list[tuple[bytes, bytes, Errno | None]] = [
         (b"file", b"made", None),
         (b"out_file", b"made_link", None),
@@ -362,14 +333,14 @@ def test_hard_links(directory: HostDirectory, readonly: HostDirectory, root: Pat
     ]
     for path, new, expected in cases:
         assert failure(lambda path=path, new=new: directory.link(path, directory, new)) is expected, (path, new)
-    assert os.stat(root / "file").st_nlink == 2
-    assert os.path.islink(root / "made_link")
+    assert see.stat("file").links == 2
+    assert see.stat("made_link").type is FileType.SYMLINK
     for one, other in ((directory, readonly), (readonly, directory), (readonly, readonly)):
         assert failure(lambda one=one, other=other: one.link(b"file", other, b"x")) is Errno.PERMISSION
         assert failure(lambda one=one, other=other: one.rename(b"file", other, b"x")) is Errno.PERMISSION
 
 
-def test_rename(directory: HostDirectory, root: Path) -> None:
+def test_rename(directory: Directory, see: See) -> None:
     refused: list[tuple[bytes, bytes, Errno]] = [
         (b"nowhere", b"x", Errno.NO_ENTRY),
         (b"file/", b"x", Errno.NOT_DIRECTORY),
@@ -393,11 +364,11 @@ def test_rename(directory: HostDirectory, root: Path) -> None:
     directory.rename(b"file", directory, b"to_dir/moved")
     directory.rename(b"dir/", directory, b"dir2/")
     directory.rename(b"out_dir", directory, b"to_file")
-    assert (root / "dir2" / "moved").read_text() == "file"
-    assert os.readlink(root / "to_file") == "../outside"
+    assert see.bytes("dir2/moved") == b"file"
+    assert see.target("to_file") == "../outside"
 
 
-MUTATIONS: dict[str, Callable[[HostDirectory], object]] = {
+MUTATIONS: dict[str, Callable[[Directory], object]] = {
     "write": lambda d: touch(d, b"file", BOTH),
     "write only": lambda d: touch(d, b"file", WRITE),
     "create": lambda d: touch(d, b"new", OpenMode(create=True)),
@@ -417,22 +388,18 @@ MUTATIONS: dict[str, Callable[[HostDirectory], object]] = {
 
 
 @pytest.mark.parametrize("what", MUTATIONS)
-def test_read_only_means_it(readonly: HostDirectory, root: Path, what: str) -> None:
-    def snapshot() -> list[object]:
-        return [(p, os.lstat(p).st_mtime_ns, os.lstat(p).st_nlink, p.is_file() and p.read_bytes())
-                for p in sorted(root.rglob("*")) if not os.path.islink(p)]  # fmt: skip
-
-    before = snapshot()
+def test_read_only_means_it(readonly: Directory, see: See, what: str) -> None:
+    before = see.all()
     assert failure(lambda: MUTATIONS[what](readonly)) is Errno.PERMISSION
     nested = readonly.open(b".", OpenMode(directory=True)).directory
-    assert isinstance(nested, HostDirectory) and nested.readonly
+    assert nested is not None and nested.readonly
     assert failure(lambda: MUTATIONS[what](nested)) is Errno.PERMISSION
     nested.close()
-    assert snapshot() == before
+    assert see.all() == before
 
 
 @pytest.mark.parametrize("mode", [READ, OpenMode(append=True), OpenMode(sync=True)], ids=["read", "append", "sync"])
-def test_a_file_of_a_read_only_directory_stays_as_it_is(readonly: HostDirectory, root: Path, mode: OpenMode) -> None:
+def test_a_file_of_a_read_only_directory_stays_as_it_is(readonly: Directory, see: See, mode: OpenMode) -> None:
     file = open_file(readonly, b"file", mode)
     attempts: list[Callable[[], object]] = [
         lambda: file.write([memoryview(b"x")], WAITER),
@@ -445,13 +412,4 @@ def test_a_file_of_a_read_only_directory_stays_as_it_is(readonly: HostDirectory,
     file.set_append(True)
     assert failure(attempts[0]) is Errno.BAD_FD
     file.close()
-    assert (root / "file").read_text() == "file"
-
-
-def test_opening_from_the_host(tmp_path: Path) -> None:
-    directory = open_directory(str(tmp_path), readonly=True)
-    assert directory.readonly and list(directory.entries()) == []
-    directory.close()
-    with pytest.raises(OSError) as caught:
-        open_directory(str(tmp_path / "nowhere"))
-    assert caught.value.errno == errno.ENOENT
+    assert see.bytes("file") == b"file"

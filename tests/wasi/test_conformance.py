@@ -1,5 +1,6 @@
 """The conformance programs of WebAssembly/wasi-testsuite, on a foreign engine: what fails here is the fault of this
-layer and of nothing else. Each program runs over both ways of resolving paths.
+layer and of nothing else. Each program runs over both ways of resolving paths, with a quota, and over trees: in memory,
+and over a directory that stays as it is.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ import ctypes
 import json
 import shutil
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +18,13 @@ import pytest
 from tests.capability.test_path import RESOLVERS
 from tests.support import NO_DATA, data_root
 from wardian.capability.filesystem import host
+from wardian.capability.filesystem.tree.tree import Tree
 from wardian.errors import Exit
-from wardian.grants import Capture, DirGrant, Grants
+from wardian.grants import Capture, DirGrant, FileQuota, Grants, TreeGrant
 from wardian.wasi.p1.bind import host_imports, host_types
 from wardian.wasi.p1.context import WasiContext
 
 wasmtime = pytest.importorskip("wasmtime", reason="the engine this test borrows")
-
-
-def programs() -> list[Any]:
-    root = data_root()
-    found = sorted((root / "wasi-testsuite").glob("*/*.wasm")) if root else []
-    if not found:
-        return [pytest.param(None, id="none", marks=pytest.mark.skip(reason=NO_DATA))]
-    return [pytest.param(path, id=f"{path.parent.name}-{path.stem}") for path in found]
 
 
 class Memory:
@@ -45,9 +40,23 @@ class Memory:
         return memoryview(array).cast("B")
 
 
-def run(path: Path, context: WasiContext) -> int:
+Compiled = Callable[[Path], tuple[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def compiled() -> Compiled:
+    """Each program with its engine, compiled once."""
+
+    @cache
+    def compile_(path: Path) -> tuple[Any, Any]:
+        engine = wasmtime.Engine()
+        return engine, wasmtime.Module.from_file(engine, str(path))
+
+    return compile_
+
+
+def run(engine: Any, module: Any, context: WasiContext) -> int:
     """Run a program to its end; the exit code."""
-    engine = wasmtime.Engine()
     store, linker = wasmtime.Store(engine), wasmtime.Linker(engine)
     kinds = {"i32": wasmtime.ValType.i32(), "i64": wasmtime.ValType.i64()}
     left: list[int] = []
@@ -62,12 +71,12 @@ def run(path: Path, context: WasiContext) -> int:
 
         return outer
 
-    for module, functions in host_imports(context).items():
+    for home, functions in host_imports(context).items():
         for name, call in functions.items():
-            kind = host_types()[module][name]
+            kind = host_types()[home][name]
             params, results = ([kinds[repr(t)] for t in types] for types in (kind.params, kind.results))
-            linker.define_func(module, name, wasmtime.FuncType(params, results), leaving(call))
-    exports = linker.instantiate(store, wasmtime.Module.from_file(engine, str(path))).exports(store)
+            linker.define_func(home, name, wasmtime.FuncType(params, results), leaving(call))
+    exports = linker.instantiate(store, module).exports(store)
     context.memory = Memory(store, exports["memory"])
     try:
         exports["_start"](store)
@@ -77,22 +86,78 @@ def run(path: Path, context: WasiContext) -> int:
     return left[0] if left else 0
 
 
-@pytest.mark.parametrize("resolver", sorted(RESOLVERS))
-@pytest.mark.parametrize("path", programs())
-def test_program(path: Path, resolver: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "resolver", RESOLVERS[resolver])
-    described = path.with_suffix(".json")
-    wanted = json.loads(described.read_text()) if described.exists() else {}
-    dirs: tuple[DirGrant, ...] = ()
+Opened = tuple[str | Tree, FileQuota]
+
+
+def _resolved(name: str) -> Callable[[Path, pytest.MonkeyPatch], Opened]:
+    def make(root: Path, patch: pytest.MonkeyPatch) -> Opened:
+        patch.setattr(host, "resolver", RESOLVERS[name])
+        return str(root), FileQuota()
+
+    return make
+
+
+def _metered(root: Path, patch: pytest.MonkeyPatch) -> Opened:
+    return str(root), FileQuota(1 << 30, 1 << 20, 1 << 30)
+
+
+def _overlay(root: Path, patch: pytest.MonkeyPatch) -> Opened:
+    return Tree.over(root), FileQuota()
+
+
+def _memory(root: Path, patch: pytest.MonkeyPatch) -> Opened:
+    def contents(folder: Path) -> dict[str, Any]:
+        return {p.name: contents(p) if p.is_dir() else p.read_bytes() for p in folder.iterdir()}
+
+    return Tree(contents(root)), FileQuota()
+
+
+KINDS = {
+    "kernel": _resolved("kernel"),
+    "walk": _resolved("walk"),
+    "metered": _metered,
+    "overlay": _overlay,
+    "memory": _memory,
+}
+
+EXCEPTIONS: dict[tuple[str, str], str] = {}
+"""Programs that cannot pass on a kind of directory, and why; each is run, and must fail."""
+
+
+def programs() -> list[Any]:
+    root = data_root()
+    found = sorted((root / "wasi-testsuite").glob("*/*.wasm")) if root else []
+    if not found:
+        return [pytest.param(None, None, id="none", marks=pytest.mark.skip(reason=NO_DATA))]
+    return [
+        pytest.param(path, kind, id=f"{path.parent.name}-{path.stem}-{kind}")
+        for path in found
+        for kind in (sorted(KINDS) if "root" in described(path) else ["kernel"])
+    ]
+
+
+def described(path: Path) -> dict[str, Any]:
+    """What the program needs and should do."""
+    file = path.with_suffix(".json")
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+@pytest.mark.parametrize(("path", "kind"), programs())
+def test_program(path: Path, kind: str, compiled: Compiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = described(path)
+    dirs: tuple[DirGrant | TreeGrant, ...] = ()
+    quota = FileQuota()
     if wanted.get("root"):
         shutil.copytree(path.parent / wanted["root"], tmp_path / "root")
-        dirs = (DirGrant(str(tmp_path / "root"), "/"),)
+        opened, quota = KINDS[kind](tmp_path / "root", monkeypatch)
+        dirs = (DirGrant(opened, "/") if isinstance(opened, str) else TreeGrant(opened, "/"),)
     stdout, stderr = Capture(), Capture()
     args = (path.name, *wanted.get("args", ()))
-    grants = Grants(args=args, env=tuple(wanted.get("env", {}).items()), dirs=dirs, stdout=stdout, stderr=stderr)
-    context = WasiContext.from_grants(grants)
-    code = run(path, context)
+    env = tuple(wanted.get("env", {}).items())
+    context = WasiContext.from_grants(Grants(args=args, env=env, dirs=dirs, stdout=stdout, stderr=stderr, quota=quota))
+    code = run(*compiled(path), context)
     context.close()
     output, errors = (stream.value.decode() for stream in (context.stdout, context.stderr))  # type: ignore[attr-defined]
-    assert code == wanted.get("exit_code", 0), errors
-    assert output == wanted.get("stdout", output)
+    passed = code == wanted.get("exit_code", 0) and output == wanted.get("stdout", output)
+    reason = EXCEPTIONS.get((path.stem, kind))
+    assert passed is (reason is None), (code, output, errors, reason)

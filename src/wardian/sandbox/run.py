@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Final, Literal, NoReturn, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, final
 
 from wardian.api.engine import Engine, default_engine
 from wardian.api.handles import Memory
@@ -19,7 +19,7 @@ from wardian.api.link import instantiate
 from wardian.api.module import ImportType, Module
 from wardian.capability.stream import CaptureOutput
 from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
-from wardian.grants import Capture, Data, DirGrant, Grants, Inherit, InputGrant, Null, OutputGrant
+from wardian.grants import Capture, Data, DirGrant, FileQuota, Grants, Inherit, InputGrant, Null, OutputGrant, TreeGrant
 from wardian.limits import Limits, parse_size
 from wardian.record import Record
 from wardian.runtime.store import Store
@@ -27,6 +27,9 @@ from wardian.runtime.watchdog import watchdog
 from wardian.syntax.types import F32, F64, FuncType, RefType
 from wardian.wasi.p1.bind import host_imports
 from wardian.wasi.p1.context import WasiContext
+
+if TYPE_CHECKING:
+    from wardian.capability.filesystem.tree.tree import Tree
 
 Status: TypeAlias = Literal["exited", "trapped", "timeout", "interrupted"]
 
@@ -68,7 +71,10 @@ class RunResult(Record):
         return self
 
 
-Dirs: TypeAlias = "Mapping[str, str | os.PathLike[str]] | Iterable[tuple[str, str, bool] | tuple[str, str] | DirGrant]"
+Host: TypeAlias = "str | os.PathLike[str] | Tree"
+Dirs: TypeAlias = (
+    "Mapping[str, Host] | Iterable[tuple[Host, str, bool] | tuple[Host, str] | DirGrant | TreeGrant]"
+)
 
 
 def run(
@@ -78,6 +84,8 @@ def run(
     argv0: str | None = None,
     env: Mapping[str, str] | None = None,
     dirs: Dirs | None = None,
+    quota: FileQuota | None = None,
+    open_files: int = 1024,
     input: bytes | str | None = None,
     stdin: Literal["inherit"] | None = None,
     stdout: Literal["inherit"] | None = None,
@@ -96,10 +104,11 @@ def run(
     """Run a WASI program (its ``_start``), or with ``invoke`` one exported function, to the end.
 
     * ``module``: a path, the bytes, or a :class:`Module`; ``args`` become ``argv[1:]`` (or ``invoke``'s parameters).
-    * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each),
-    empty
-      standard input (``input`` is its contents), output captured up to ``output_limit`` bytes a stream; ``"inherit"``
-      connects a stream to this process's own.
+    * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each;
+      ``host`` is a path, or a :class:`Tree`), empty standard input (``input`` is its contents), output captured up to
+      ``output_limit`` bytes a stream; ``"inherit"`` connects a stream to this process's own.
+    * ``quota`` bounds what may be added to host directories, ``open_files`` the descriptors open at a time; a
+      :class:`Tree` has bounds of its own.
     * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
 
@@ -115,6 +124,8 @@ def run(
         stdin=_stdin(input, stdin),
         stdout=_output(stdout, output_limit),
         stderr=_output(stderr, output_limit),
+        open_files=open_files,
+        quota=quota or FileQuota(),
     )
     job = _Job(module, limits, grants, imports or {}, unknown_imports)
     try:
@@ -228,12 +239,19 @@ def _limits(limits: Limits, memory: int | str | None, stack: int | str | None) -
     return limits
 
 
-def _dirs(dirs: Dirs | None) -> Iterable[DirGrant]:
+def _dirs(dirs: Dirs | None) -> Iterable[DirGrant | TreeGrant]:
     if dirs is None:
         return
     pairs: Iterable[Any] = ((host, guest) for guest, host in dirs.items()) if isinstance(dirs, Mapping) else dirs
     for entry in pairs:
-        yield entry if isinstance(entry, DirGrant) else DirGrant(os.fspath(entry[0]), *entry[1:])
+        if isinstance(entry, DirGrant | TreeGrant):
+            yield entry
+        elif isinstance(entry[0], str | os.PathLike):
+            yield DirGrant(os.fspath(entry[0]), *entry[1:])
+        elif hasattr(entry[0], "mount"):
+            yield TreeGrant(*entry)
+        else:
+            raise TypeError(f"a directory is a path or a Tree, not {type(entry[0]).__name__}")
 
 
 def _stdin(input: bytes | str | None, stdin: str | None) -> InputGrant:

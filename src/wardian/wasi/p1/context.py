@@ -7,10 +7,10 @@ every host descriptor it opened.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeAlias, final
 
-from wardian.capability.clock import Clocks, FrozenClocks, HostClocks
+from wardian.capability.clock import ClockKind, Clocks, FrozenClocks, HostClocks
 from wardian.capability.environment import arguments, variables
 from wardian.capability.filesystem.host import open_directory
 from wardian.capability.filesystem.types import Directory
@@ -26,7 +26,18 @@ from wardian.capability.stream import (
     NullOutput,
     OutputStream,
 )
-from wardian.grants import ClockGrant, Data, FrozenClock, Grants, Inherit, InputGrant, Null, OutputGrant
+from wardian.grants import (
+    ClockGrant,
+    Data,
+    FileQuota,
+    FrozenClock,
+    Grants,
+    Inherit,
+    InputGrant,
+    Null,
+    OutputGrant,
+    TreeGrant,
+)
 from wardian.syntax.types import FuncType
 from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor
 from wardian.wasi.p1.memory import GuestMemory, NoMemory
@@ -95,9 +106,10 @@ class WasiContext:
     def from_grants(cls, grants: Grants, wake_fd: int | None = None) -> WasiContext:
         """Turn ``grants`` into capabilities. Raises ``OSError`` if a directory or descriptor cannot be had."""
         preopens: list[tuple[str, Directory]] = []
+        clocks = _clocks(grants.clock)
         try:
-            for grant in grants.dirs:
-                preopens.append((grant.guest, open_directory(grant.host, readonly=grant.readonly)))
+            for opened in _directories(grants, clocks):
+                preopens.append(opened)
             return cls(
                 grants.args,
                 grants.env,
@@ -105,7 +117,7 @@ class WasiContext:
                 _input(grants.stdin),
                 _output(grants.stdout, 1),
                 _output(grants.stderr, 2),
-                _clocks(grants.clock),
+                clocks,
                 HostRandom() if grants.seed is None else SeededRandom(grants.seed),
                 wake_fd,
                 grants.open_files,
@@ -118,6 +130,29 @@ class WasiContext:
     def close(self) -> None:
         """Close every descriptor the guest left open; a second call does nothing."""
         self._finalizer()
+
+
+def _directories(grants: Grants, clocks: Clocks) -> Iterator[tuple[str, Directory]]:
+    """Each granted directory, opened, with the guest's name for it."""
+    devices: dict[int, int] = {}
+    metered = _metered(grants.quota)
+    for grant in grants.dirs:
+        if isinstance(grant, TreeGrant):
+            device = devices.setdefault(id(grant.tree), len(devices) + 1)
+            yield grant.guest, grant.tree.mount(grant.readonly, clocks.now[ClockKind.REALTIME], device)
+            continue
+        yield grant.guest, metered(open_directory(grant.host, readonly=grant.readonly))
+
+
+def _metered(quota: FileQuota) -> Callable[[Directory], Directory]:
+    """What puts one quota on all directories it is given."""
+    if quota == FileQuota():
+        return lambda directory: directory
+    from wardian.capability.filesystem.metered import Meter, MeteredDirectory  # Here, as most guests have no quota.
+    from wardian.capability.filesystem.quota import Quota
+
+    meter = Meter(Quota(quota.bytes, quota.files, quota.file_size))
+    return lambda directory: MeteredDirectory(directory, meter)
 
 
 def _input(grant: InputGrant) -> InputStream:
