@@ -12,6 +12,7 @@ import weakref
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from operator import add, sub
 from typing import TYPE_CHECKING, Final, Literal, final
 
 from wardian.compile.artifact import Functions
@@ -469,10 +470,11 @@ class ModuleCode:
                 if constant is None:
                     return None
                 placed.append((constant[1], *item.init))
-        total = sum(stop - start for _, start, stop in placed)
+        ats, starts, stops = zip(*placed, strict=True) if placed else ((), (), ())
+        total = sum(stops) - sum(starts)
         if total < _IMAGE_FROM:
             return None
-        end = max(at + stop - start for at, start, stop in placed)
+        end = max(map(add, ats, map(sub, stops, starts)))
         declared = module.memories[0]
         if end > declared.limits.min << declared.page_size_log2 or end > _IMAGE_SPARSE * total:
             return None
