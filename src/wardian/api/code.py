@@ -12,7 +12,8 @@ import weakref
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from operator import add, sub
+from operator import add
+from operator import sub as minus
 from typing import TYPE_CHECKING, Final, Literal, final
 
 from wardian.compile.artifact import Functions
@@ -474,7 +475,7 @@ class ModuleCode:
         total = sum(stops) - sum(starts)
         if total < _IMAGE_FROM:
             return None
-        end = max(map(add, ats, map(sub, stops, starts)))
+        end = max(map(add, ats, map(minus, stops, starts)))
         declared = module.memories[0]
         if end > declared.limits.min << declared.page_size_log2 or end > _IMAGE_SPARSE * total:
             return None
