@@ -21,12 +21,12 @@ from wardian.syntax.types import FuncType
 from wardian.vm.layout import HEADER, STORE
 from wardian.vm.traps import TrapCode
 
-_TAGGED: Final = frozenset({0, 1})
-_WITH_REFERENCE: Final = frozenset({1, 3})
+TAGGED: Final = frozenset({0, 1})
+WITH_REFERENCE: Final = frozenset({1, 3})
 """Catch clauses by their binary kind: ``catch``, ``catch_ref``, ``catch_all``, ``catch_all_ref``."""
 
 
-def _pending(lo: Lowering) -> Value:
+def pending_word(lo: Lowering) -> Value:
     store = lo.b.load(lo.b.offset(CTX, HEADER.at["store"]), "ptr", CONSTANT)
     return lo.b.offset(store, STORE.at["pending"])
 
@@ -34,7 +34,7 @@ def _pending(lo: Lowering) -> Value:
 def check_call(lo: Lowering) -> None:
     """After a call: go to the handler if the callee left with an exception pending."""
     b = lo.b
-    thrown = b.icmp("ne", b.load(_pending(lo), "i32", HOSTDATA), const(0, "i32"))
+    thrown = b.icmp("ne", b.load(pending_word(lo), "i32", HOSTDATA), const(0, "i32"))
     on = b.label()
     b.cond_br(thrown, lo.handler(), on, UNLIKELY)
     b.start(on)
@@ -44,6 +44,11 @@ def _tag_type(lo: Lowering, tag: int) -> FuncType:
     return lo.facts.func_type(lo.facts.tags[tag].type)
 
 
+def is_tagged(lo: Lowering, exception: Value, tag: int) -> Value:
+    """Was ``exception`` thrown with this tag? ``i1``."""
+    return lo.b.icmp("eq", heap.exception_tag(lo, exception), _tag_number(lo, tag))
+
+
 def _tag_number(lo: Lowering, tag: int) -> Value:
     return lo.b.load(lo.b.offset(CTX, lo.facts.layout.tags + 8 * tag), "i64", CONSTANT)
 
@@ -51,14 +56,14 @@ def _tag_number(lo: Lowering, tag: int) -> Value:
 def throw(lo: Lowering, fam: f.Throw, imm: int) -> None:
     values = lo.pop_n(len(_tag_type(lo, imm).params))
     exception = heap.new_exception(lo, _tag_number(lo, imm), values)
-    lo.b.store(exception, _pending(lo), HOSTDATA)
+    lo.b.store(exception, pending_word(lo), HOSTDATA)
     lo.b.br(lo.handler())
 
 
 def throw_ref(lo: Lowering, fam: f.ThrowRef, imm: None) -> None:
     exception = lo.pop()
     lo.trap_if(lo.b.icmp("eq", exception, const(0, "i32")), TrapCode.NULL_EXCEPTION_REFERENCE)
-    lo.b.store(exception, _pending(lo), HOSTDATA)
+    lo.b.store(exception, pending_word(lo), HOSTDATA)
     lo.b.br(lo.handler())
 
 
@@ -84,19 +89,18 @@ def land_exceptions(lo: Lowering, frame: Frame) -> None:
     b = lo.b
     b.start(frame.else_label)
     del lo.stack[frame.height :]
-    pending = _pending(lo)
+    pending = pending_word(lo)
     exception = b.load(pending, "i32", HOSTDATA)
     for kind, tag, label in frame.catches:
         after = ""
-        if kind in _TAGGED:
+        if kind in TAGGED:
             assert tag is not None
-            same = b.icmp("eq", heap.exception_tag(lo, exception), _tag_number(lo, tag))
             hit, after = b.label(), b.label()
-            b.cond_br(same, hit, after)
+            b.cond_br(is_tagged(lo, exception, tag), hit, after)
             b.start(hit)
             lo.stack += heap.exception_values(lo, exception, _tag_type(lo, tag).params)
         b.store(const(0, "i32"), pending, HOSTDATA)
-        if kind in _WITH_REFERENCE:
+        if kind in WITH_REFERENCE:
             lo.push(exception)
         lo.jump(lo.target(label))
         del lo.stack[frame.height :]

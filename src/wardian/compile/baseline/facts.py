@@ -6,7 +6,7 @@ Invariant: whatever a module does that no stencil exists for raises :class:`Unsu
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, final
 
@@ -16,7 +16,7 @@ from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
-from wardian.syntax.types import F32, F64, I32, V128, FuncType, RefType, ValType
+from wardian.syntax.types import F32, F64, I32, V128, FuncType, NumType, RefType, ValType
 from wardian.vm.layout import InstanceLayout
 from wardian.vm.memory import GUARD
 
@@ -73,7 +73,10 @@ class BaselineFacts:
         self.memories = module.memory_types()
         self.tables = module.table_types()
         self.global_types = module.global_types()
+        self.tags = module.tag_types()
         groups = library.groups
+        self.exceptions = "caught" in groups
+        """Does code look for pending exceptions?"""
         none = Group(b"", {})
         self.do = [groups.get(f"do {row.name}", none) for row in ROWS]
         self.result = result_classes()
@@ -101,9 +104,16 @@ class BaselineFacts:
             result = class_of(type_.results[0]) if type_.results else None
             letters = "".join([_LETTERS[c] for c in classes])
             name = call_group(kind, letters, "" if result is None else _LETTERS[result])
-            group = self.library.groups.get(name) or self._more(name)
-            found = self._calls[key] = group, classes, result
+            found = self._calls[key] = self.more_group(name), classes, result
         return found
+
+    def more_group(self, name: str) -> Group:
+        """Stencils the library may have to be given first."""
+        return self.library.groups.get(name) or self._more(name)
+
+    def tag_params(self, tag: int) -> tuple[ValType, ...]:
+        """What exceptions with this tag carry."""
+        return self.func_type(self.tags[tag].type).params
 
     def global_(self, how: str, index: int) -> tuple[Group, int, int]:
         """``(stencils, displacement, class)`` for ``global.get`` or ``global.set`` (``how``)."""
@@ -118,6 +128,18 @@ class BaselineFacts:
             name = f"{how} {type_} {'far' if indirect else 'near'}"
             found = self._globals[key] = self.library.groups[name], at, cls
         return found
+
+
+def throw_group(classes: Sequence[int]) -> str:
+    """Name of the group of a ``throw`` of values of these classes."""
+    return f"throw {''.join([_LETTERS[c] for c in classes])}"
+
+
+def payload_group(type: ValType) -> str:
+    """Name of the group that takes a value of ``type`` out of the pending exception."""
+    if not isinstance(type, NumType):
+        raise Unsupported("references in exceptions")
+    return f"payload {type}"
 
 
 def call_group(kind: str, params: str, result: str) -> str:

@@ -76,7 +76,18 @@ class FrameMap(NamedTuple):
 class Frame:
     """A control frame: ``label`` are the classes a branch to it passes, ``patches`` where its end is to be put."""
 
-    __slots__ = ("else_patches", "height", "kind", "label", "params", "patches", "results", "start")
+    __slots__ = (
+        "catches",
+        "else_patches",
+        "height",
+        "kind",
+        "label",
+        "params",
+        "patches",
+        "results",
+        "start",
+        "thrown",
+    )
 
     def __init__(self, kind: int, height: int, params: tuple[int, ...], results: tuple[int, ...], start: int) -> None:
         self.kind = kind
@@ -87,6 +98,9 @@ class Frame:
         self.start = start
         self.patches: list[Patch] = []
         self.else_patches: list[Patch] = []
+        self.catches: tuple[tuple[int, int | None, int], ...] = ()
+        """Of a ``try_table``, its clauses; and in ``thrown``, from where exceptions come to them."""
+        self.thrown: list[Patch] = []
 
 
 Patch: TypeAlias = "tuple[int, int]"
@@ -112,6 +126,7 @@ class Baseline:
         "_pops",
         "_slots",
         "_traps",
+        "_unwinding",
         "_words",
         "branch",
         "do",
@@ -126,7 +141,7 @@ class Baseline:
         "result",
         "skip",
         "source",
-        "unwinding",
+        "tries",
     )
 
     def __init__(
@@ -147,8 +162,9 @@ class Baseline:
         self.loops = 0
         self._index = index
         self._hot: list[Hot] = []
-        self.unwinding: list[Patch] = []
-        """Jumps of calls that came back with an exception; a function with handlers is not for this tier."""
+        self.tries: list[Frame] = []
+        self._unwinding: list[Patch] = []
+        """From where exceptions leave the function."""
         self._live = live
         self._dead = dead
         self._deepest = 0
@@ -439,6 +455,11 @@ class Baseline:
         else:
             frame.patches += patches
 
+    def unwind(self, patches: list[Patch]) -> None:
+        """Let jumps go to the innermost handler, or out of the function. An exception is pending then, and every
+        operand that was below what threw is in its slot, as are pinned floats."""
+        (self.tries[-1].thrown if self.tries else self._unwinding).extend(patches)
+
     def jump(self, frame: Frame) -> None:
         self.reach(self.emit(self.facts.library.group("jump").get(0)), frame)
 
@@ -496,8 +517,8 @@ class Baseline:
         out = self.out
         for hot in self._hot:
             self._cool(hot)
-        if self.unwinding:
-            self.bind(self.unwinding, len(out))
+        if self._unwinding:
+            self.bind(self._unwinding, len(out))
             self.emit(self.group("return ").get(self._pops))
         for code, fields in self._traps.items():
             target = len(out)

@@ -11,15 +11,16 @@ from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, final
 
+from wardian.compile import exceptions, heap
 from wardian.compile.baseline import machine
 from wardian.compile.baseline.assembler import Body, Part, Source, bodies, renamed
-from wardian.compile.baseline.facts import COMPARISONS, PLAIN, call_group
+from wardian.compile.baseline.facts import COMPARISONS, PLAIN, call_group, payload_group, throw_group
 from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.holes import Hole, declarations, narrow, wide
 from wardian.compile.baseline.library import encode
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Shape, pack, variants
 from wardian.compile.baseline.templates import CLASS, Facts, Template, push_slots, register_of
-from wardian.compile.emit import METADATA, const
+from wardian.compile.emit import METADATA, Value, const
 from wardian.compile.lowering import handlers
 from wardian.record import Record
 from wardian.syntax import families as f
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 CALL_WORDS: Final = 8
 """Calls with that many integer parameters, or any :data:`CALL_MIXED` parameters, are made ready."""
 CALL_MIXED: Final = 3
+THROWN: Final = 3
+"""Exceptions with that many integers are."""
 RESULTS: Final[Mapping[str, tuple[NumType, ...]]] = MappingProxyType({"": (), "w": (I64,), "f": (F64,)})
 """What a call returns -> how stencils take it: both floats are the low part of the same register."""
 _CALL_TYPES: Final = MappingProxyType({"w": I64, "f": F64})
@@ -228,6 +231,8 @@ def collect(flavour: Flavour) -> Maker:
     _moves(maker)
     _control(maker)
     _calls(maker)
+    if flavour.options.exceptions:
+        _exceptions(maker)
     _tiers(maker)
     _frames(maker)
     return maker
@@ -457,6 +462,60 @@ def call(maker: Maker, kind: str, params: str, result: str) -> None:
         maker.single(group, code, build)
 
 
+def _exceptions(maker: Maker) -> None:
+    """Throwing, and what handlers are made of: ``unless tagged`` jumps if the pending exception's tag is not the one at
+    ``I``, ``payload`` takes the value at ``I`` out of it, ``exception`` is the exception itself."""
+    for count in range(THROWN + 1):
+        throw(maker, "w" * count)
+    rows = {row.name: row for row in ROWS}
+
+    def again(t: Template) -> bool:
+        t.do(rows["throw_ref"])
+        return True
+
+    maker.shaped("throw_ref", (I32,), (False,), None, again)
+
+    def pending(t: Template) -> Value:
+        return t.lo.b.load(exceptions.pending_word(t.lo), "i32", "", align=4)
+
+    def tagged(t: Template) -> None:
+        t.lo.push(exceptions.is_tagged(t.lo, pending(t), 0))
+        t.branch(when=False)
+
+    maker.single("unless tagged", 0, tagged)
+    for of_type in CLASS:
+
+        def payload(t: Template, of_type: NumType = of_type) -> None:
+            at = t.lo.b.offset(heap.pointer(t.lo, pending(t)), Hole("I_s"))
+            t.lo.push(heap.read(t.lo, at, of_type, None))
+
+        maker.shaped(payload_group(of_type), (), (), of_type, payload)
+
+    def exception(t: Template) -> None:
+        t.lo.push(pending(t))
+
+    maker.shaped("exception", (), (), I32, exception)
+
+    def caught(t: Template) -> None:
+        t.lo.b.store(const(0, "i32"), exceptions.pending_word(t.lo), "", align=4)
+
+    maker.single("caught", 0, caught)
+
+
+def throw(maker: Maker, letters: str) -> None:
+    """A ``throw`` of values in neighbouring slots from ``A`` on, with the tag at ``I``."""
+    types = tuple(_CALL_TYPES[letter] for letter in letters)
+
+    def build(t: Template) -> bool:
+        maker.facts.signature = FuncType(types, ())
+        push_slots(t, "A_s", types)
+        t.do({row.name: row for row in ROWS}["throw"], 0)
+        maker.facts.signature = FuncType((), ())
+        return True
+
+    maker.single(throw_group([CLASS[t] for t in types]), 0, build)
+
+
 def push_slots_from(t: Template, position: int) -> None:
     """Push the ``i32`` in the slot ``position`` places after ``A``."""
     b = t.lo.b
@@ -502,7 +561,10 @@ def more_calls(flavour: Flavour, groups: Sequence[str], backend: Backend) -> byt
     """An encoded library of the named groups of calls only."""
     maker = Maker(flavour)
     for group in groups:
-        kind, letters = group.removeprefix("call ").split(" ")
-        call(maker, kind, *letters.split(":"))
+        what, *how = group.split(" ")
+        if what == "throw":
+            throw(maker, how[0])
+        else:
+            call(maker, how[0], *how[1].split(":"))
     return maker.make(backend)
 

@@ -10,6 +10,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Final, NoReturn
 
+from wardian.compile.baseline.exceptions import land_exceptions, throw, throw_ref, try_table
 from wardian.compile.baseline.facts import COMPARISONS, MAX_OFFSET, PLAIN
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
@@ -296,12 +297,16 @@ def _end(c: Baseline, offset: int, row: Row, imm: None) -> None:
         c.return_()
         return
     c.settle_all(len(c.ops))
+    if frame.thrown:
+        c.jump(frame)
     _end_dead(c, offset, row, imm)
 
 
 def _end_dead(c: Baseline, offset: int, row: Row, imm: None) -> None:
     frame = c.frames[-1]
     if frame.kind != DEAD:
+        if frame.catches:
+            land_exceptions(c, frame)
         c.bind(frame.patches, len(c.out))
         c.bind(frame.else_patches, len(c.out))
         c.places(frame.height, frame.results)
@@ -396,11 +401,11 @@ def _call_indirect(c: Baseline, offset: int, row: Row, imm: tuple[int, int]) -> 
 def _finish_call(c: Baseline, group: Group, first: int, result: int | None, i: int, j: int = 0) -> None:
     c.save_floats()
     if result is None:
-        c.unwinding += c.emit(group.get(0), a=first, i=i, j=j)
+        c.unwind(c.emit(group.get(0), a=first, i=i, j=j))
         c.restore_floats()
         return
     d = c.slot(len(c.ops), result) if c.ops else c.own(0, result)
-    c.unwinding += c.emit(group.get(d[0]), a=first, d=d[1], i=i, j=j)
+    c.unwind(c.emit(group.get(d[0]), a=first, d=d[1], i=i, j=j))
     c.restore_floats()
     c.ops.append(d)
 
@@ -413,6 +418,9 @@ _CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.Nop: _nop,
         f.Unreachable: _unreachable,
         f.Block: _block,
+        f.TryTable: try_table,
+        f.Throw: throw,
+        f.ThrowRef: throw_ref,
         f.Loop: _loop,
         f.If: _if,
         f.Else: _else,

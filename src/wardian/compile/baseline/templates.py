@@ -7,7 +7,7 @@ between places.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast, final
 
 from wardian.compile.baseline.holes import Anywhere, Hole, narrow, pointer, wide
@@ -31,6 +31,7 @@ _OPERAND_REGISTERS: Final = (("%t0", "%t1", "%t3", "%t2"), ("%f0", "%f1", "%f3",
 KEPT: Final = ("%ctx", "%fp", "%p0", "%p1", "%p2", "%mem")
 """What survives calls by itself."""
 PINNED_FLOATS: Final = ("%f4", "%f5")
+_LOST: Final = {name: "poison" for name, _ in PARAMETERS if name not in KEPT}
 
 
 @final
@@ -40,6 +41,7 @@ class _Layout:
     counts = (0, 0)
     memories = Anywhere("J_s")
     tables = Anywhere("J_s")
+    tags = Anywhere("I_s")
 
     def __init__(self, indirect: bool) -> None:
         self._indirect = indirect
@@ -70,11 +72,19 @@ class _Final:
 
 
 @final
+class _Tag:
+    """A tag of the signature at hand."""
+
+    type = 0
+
+
+@final
 class Facts:
     """Stands for the :class:`ModuleFacts` of every module of one flavour."""
 
     has_objects = False
     types = _One(_Final())
+    tags = _One(_Tag())
 
     def __init__(self, options: CodeOptions, memory: MemoryType, table: TableType) -> None:
         self.options = options
@@ -165,8 +175,9 @@ class Template:
 
     # -- endings -------------------------------------------------------------------------------------------------------
 
-    def go(self, symbol: str, after_changes: bool = True) -> list[str]:
-        changes = self._changes if after_changes else {}
+    def go(self, symbol: str, changes: Mapping[str, str] | None = None) -> list[str]:
+        """``changes``: what parameters there have become, if not what was said."""
+        changes = self._changes if changes is None else changes
         args = ", ".join([f"{t} {changes.get(n, n)}" for n, t in PARAMETERS])
         return [f" musttail call ghccc void {symbol}({args})", " ret void"]
 
@@ -191,10 +202,10 @@ class Template:
             b.lines += self.go("@next")
         if self.lo.propagates:
             b.start("propagate")
-            b.lines += self.go("@target", after_changes=False)
+            b.lines += self.go("@target", _LOST)
         for code, label in self.lo.traps.items():
             b.start(label)
-            b.lines += self.go(f"@trap_{TrapCode(code).name}", after_changes=False)
+            b.lines += self.go(f"@trap_{TrapCode(code).name}", {})
         lines = [f"define ghccc void @{name}({_ALL}) #0 {{", "entry:", *b.entry, " br label %start", *b.lines, "}"]
         return "\n".join(lines)
 
