@@ -77,12 +77,12 @@ def share_glue(engine: Engine) -> Engine:
     shared = Cache(folder)
 
     def images() -> dict[str, Image]:
-        return decode_images(shared.load(compiler._glue_key()) or b"")
+        return decode_images(shared.load(compiler.glue_key()) or b"")
 
     def leave() -> None:
         there, here = images(), compiler.glue()
         if not here.keys() <= there.keys():
-            shared.store(compiler._glue_key(), encode_images({**there, **here}))
+            shared.store(compiler.glue_key(), encode_images({**there, **here}))
 
     compiler.give_glue(images())
     atexit.register(leave)

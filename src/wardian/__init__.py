@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         FeatureDisabled,
         Interrupted,
         InvalidError,
+        IsolationUnavailable,
         LimitExceeded,
         LinkError,
         MalformedError,
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
         WardianError,
         WasmException,
     )
+    from wardian.isolation.policy import Isolation
     from wardian.limits import Features, Limits
     from wardian.runtime.cells import Tag
     from wardian.runtime.references import Array, ExceptionRef, Struct
-    from wardian.sandbox.run import RunResult, run
+    from wardian.sandbox.result import RunResult
+    from wardian.sandbox.run import run
 
 __version__: Final = "0.1.0"
 
@@ -52,6 +55,8 @@ __all__ = (
     "Instance",
     "Interrupted",
     "InvalidError",
+    "Isolation",
+    "IsolationUnavailable",
     "LimitExceeded",
     "Limits",
     "LinkError",
@@ -87,6 +92,8 @@ _HOMES: Final = MappingProxyType(
         "Instance": "wardian.api.handles",
         "Interrupted": "wardian.errors",
         "InvalidError": "wardian.errors",
+        "Isolation": "wardian.isolation.policy",
+        "IsolationUnavailable": "wardian.errors",
         "LimitExceeded": "wardian.errors",
         "Limits": "wardian.limits",
         "LinkError": "wardian.errors",
@@ -94,7 +101,7 @@ _HOMES: Final = MappingProxyType(
         "Memory": "wardian.api.handles",
         "Module": "wardian.api.module",
         "Refused": "wardian.errors",
-        "RunResult": "wardian.sandbox.run",
+        "RunResult": "wardian.sandbox.result",
         "StoreBusy": "wardian.errors",
         "Struct": "wardian.runtime.references",
         "Symlink": "wardian.capability.filesystem.tree.tree",

@@ -182,6 +182,19 @@ class FeatureDisabled(Refused):
 
 
 @final
+class IsolationUnavailable(Refused):
+    """This machine cannot enforce layers of a process' isolation that were not said to be dispensable: ``missing``
+    holds their names."""
+
+    def __init__(self, missing: tuple[str, ...], message: str) -> None:
+        self.missing = missing
+        super().__init__(message)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _remake, (type(self), {"missing": self.missing, "message": str(self)})
+
+
+@final
 class StoreBusy(Refused):
     """The instance is running on another thread right now."""
 

@@ -15,9 +15,12 @@ from wardian.record import Record
 
 @final
 class DirGrant(Record):
-    """The directory ``host`` and everything beneath it, which the guest sees as ``guest``."""
+    """The directory ``host`` and everything beneath it, which the guest sees as ``guest``.
 
-    host: str
+    A number in place of a path is a descriptor of the directory, which whoever uses the grant takes over.
+    """
+
+    host: str | int
     guest: str
     readonly: bool = False
 

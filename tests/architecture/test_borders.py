@@ -10,6 +10,7 @@ from tests.architecture.tree import Source, dotted, imports, nodes, sources
 
 RAW_ADDRESSES = {
     "capability/filesystem/path.py": "openat2, which the standard library does not wrap",
+    "isolation/kernel.py": "system calls that take rights away, which the standard library does not wrap",
     "runtime/native.py": "maps memory, installs handlers, turns addresses into callables",
 }
 """Files that may import ctypes or mmap, and why."""
@@ -17,6 +18,7 @@ RAW_ADDRESSES = {
 DANGEROUS = (
     # DESIGN.md section 8, and the rooms that came after it
     "runtime/native.py",
+    "isolation/kernel.py",
     "compile/llvm.py",
     "compile/bounds.py",
     "compile/heap.py",

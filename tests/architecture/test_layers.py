@@ -28,6 +28,7 @@ KNOWS_NO_WASM = frozenset({"capability", "terminal", "isolation"})
 DYNAMIC = {
     "__init__.py": "the lazy public names",
     "cli/main.py": "a sub-command is loaded when it is asked for",
+    "sandbox/zygote.py": "everything is loaded before there are no files any more",
 }
 """Files that may import by a computed name, and why."""
 

@@ -11,7 +11,7 @@ import threading
 import weakref
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import add
 from operator import sub as minus
 from typing import TYPE_CHECKING, Final, Literal, final
@@ -36,9 +36,11 @@ from wardian.vm.layout import InstanceLayout
 from wardian.vm.objects import has_objects, kind
 
 if TYPE_CHECKING:
+    from wardian.api.config import Config
     from wardian.api.engine import Engine
     from wardian.binary.custom import Names
     from wardian.compile.baseline.driver import BaselineCompiler
+    from wardian.compile.compiler import Compiler
     from wardian.compile.function import Resume
 
 OPTIMISE_BELOW: Final = 400_000
@@ -54,6 +56,21 @@ _IMAGE_SPARSE: Final = 16
 
 _INLINE_STACK: Final = 3 << 20
 """Stack a thread must have beyond what guests may use before LLVM is run on it."""
+
+
+def possible_keys(compiler: Compiler, config: Config, source: bytes) -> frozenset[str]:
+    """The names that the cache's entries for this binary module can have, whatever is in it."""
+    features = [name for name in config.features.names() if getattr(config.features, name)]
+    heat = Heat.after(config.tier_up)
+    usual = ("baseline", [f"{heat} O0", f"{heat} O2"]) if config.opt == "auto" else (config.opt, [""])
+    ways = [usual, ("O2", [""])]
+    digest = blake2b(source).digest()
+    return frozenset(
+        compiler.functions_key(digest, CodeOptions(opt, config.checks, exceptions), [*features, word])  # type: ignore[arg-type]
+        for opt, words in ways
+        for word in words
+        for exceptions in (False, True)
+    )
 
 
 @final
@@ -327,6 +344,21 @@ class ModuleCode:
                 self._map_all(functions)
             for index, address in self._cached.items():
                 self._publish(index, address)
+
+    def remake(self, key: str, indices: Sequence[int]) -> bool:
+        """Compile functions for the cache's entry ``key``, and put them there; ``False`` if that is none of ours.
+
+        Raises what validation and compilation of the bodies raise.
+        """
+        count = len(self.ctx.module.funcs)
+        wanted = sorted({index for index in indices if 0 <= index < count})
+        usual = self._cache_key()
+        if key not in (usual, self._better_key):
+            others = self.with_exceptions()
+            return others is not self and others.remake(key, wanted)
+        options = self.options if key == usual else self.options.__replace__(opt="O2")
+        self.engine.compiler.store_functions(key, self._make_here(wanted, options))
+        return True
 
     def ahead_options(self) -> CodeOptions:
         """How all is compiled ahead of time: well, if it is left to what turns out to be hot."""

@@ -105,11 +105,30 @@ def _limits() -> Iterator[Finding]:
     yield Finding("address space limit", _limit(space), tight)
 
 
+def _layers() -> Iterator[Finding]:
+    """What --isolate puts around a guest's process, as a worker has just found it."""
+    from wardian.errors import Refused
+    from wardian.isolation.policy import LAYERS, Isolation
+    from wardian.sandbox.isolated import probe
+
+    try:
+        layers = probe(build_engine().config.cache_path())
+    except Refused as error:
+        yield Finding("isolation", "no", str(error))
+        return
+    for layer in layers:
+        what = f"{'on ' if layer.on else 'off'}  {LAYERS[layer.name]}"
+        tolerable = layer.on or Isolation().accepts(layer.name)
+        reason = f" ({layer.detail})" if layer.detail else ""
+        complaint = f"{layer.detail}; --accept-missing {layer.name} runs without"
+        yield Finding(layer.name, what + reason, None if tolerable else complaint)
+
+
 def _limit(value: int) -> str:
     return "none" if value < 0 else size(value)
 
 
-SECTIONS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (_python, _machine, _cache, _files, _limits)
+SECTIONS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (_python, _machine, _cache, _files, _limits, _layers)
 
 
 def main(argv: list[str]) -> int:

@@ -90,6 +90,7 @@ def parse_switch(text: str) -> bool:
 WASM_KEYS: Final[MappingProxyType[str, tuple[Callable[[str], object], str]]] = MappingProxyType(
     {
         "timeout": (parse_duration, "stop the guest after this wall-clock time: 5s, 250ms"),
+        "cpu": (parse_duration, "with --isolate, stop the guest after this processor time: 5s"),
         "max-memory-size": (size_option, "the most a linear memory may grow to: 64M"),
         "max-wasm-stack": (size_option, "the stack a guest may use: 512K"),
         "unknown-imports-default": (parse_switch, "imports nobody defines return zeros"),

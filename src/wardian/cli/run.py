@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     import argparse
 
     from wardian.api.module import Module
-    from wardian.sandbox.run import RunResult
+    from wardian.isolation.policy import Isolation
+    from wardian.sandbox.result import RunResult
     from wardian.syntax.types import FuncType
 
 TRAPPED: Final = 134
@@ -48,6 +49,8 @@ OPTIONS: Final = (
     Option(("--argv0",), "NAME", "the name the program sees itself called by (default: the module's path)"),
     Option(("-W", "--wasm"), "KEY=VALUE,...", "limits and WebAssembly options; -W help lists them", many=True),
     *ENGINE_OPTIONS,
+    Option(("--isolate",), None, "run the guest in a process of its own, locked in; `wardian doctor` lists the layers"),
+    Option(("--accept-missing",), "LAYER,...", "with --isolate, do without these layers where they cannot be had"),
     Option(("--no-cache",), None, "neither use nor fill the cache of compiled code"),
 )
 
@@ -59,6 +62,7 @@ examples:
   wardian run --env LANG --env MODE=fast tool.wasm
   wardian run --invoke add math.wasm 1 2        prints the results, one a line
   wardian run -W timeout=5s,max-memory-size=64M untrusted.wasm < input
+  wardian run --isolate untrusted.wasm          in a process of its own that can do nothing else
   wardian run tool.cwasm                        what `wardian compile -o` made: native code, of a maker you trust
 
 The exit code is the guest's own; 134 for a trap (a timeout is one), 1 if it cannot be run, 2 for bad usage."""
@@ -163,12 +167,29 @@ def _unknown_imports(settings: dict[str, Any]) -> Literal["trap", "default"] | N
     return "trap" if trap else "default" if default else None
 
 
+def _isolation(options: Any) -> Isolation | None:
+    """How the guest's own process is locked in, if it is to have one."""
+    if not options.isolate:
+        if options.accept_missing:
+            raise usage("--accept-missing needs --isolate")
+        return None
+    from wardian.isolation.policy import DISPENSABLE, Isolation
+
+    more = [name for name in (options.accept_missing or "").split(",") if name]
+    try:
+        return Isolation(accept=(*DISPENSABLE, *more))
+    except ValueError as error:
+        raise usage(f"--accept-missing: {error}") from None
+
+
 def _finish(result: RunResult, path: str, settings: dict[str, Any]) -> int:
     """Say how the guest ended, if it did not simply exit, and give the exit code."""
     if result.status == "exited":
         return result.returncode
     if result.status == "timeout":
-        say(f"{path}: stopped: the timeout of {settings.get('timeout')} s is over")
+        spent = result.trap is not None and "processor" in result.trap.message
+        why = str(result.trap) if spent else f"the timeout of {settings.get('timeout')} s is over"
+        say(f"{path}: stopped: {why}")
     if result.status == "interrupted":
         return INTERRUPTED
     if result.trap is not None:
@@ -216,6 +237,7 @@ def main(argv: list[str]) -> int:
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
     environment = _environment(options.env)
     directories = [_directory(word) for word in options.dir]
+    isolation = _isolation(options)
     source = read_program(path)
 
     from wardian.api.module import Module
@@ -240,6 +262,8 @@ def main(argv: list[str]) -> int:
         stdout="inherit",
         stderr="inherit",
         timeout=settings.get("timeout"),
+        cpu=settings.get("cpu") if isolation is not None else None,
+        isolation=isolation,
         memory=settings.get("max-memory-size"),
         stack=settings.get("max-wasm-stack"),
         invoke=options.invoke,

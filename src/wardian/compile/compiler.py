@@ -5,14 +5,14 @@ Invariant: LLVM is loaded on the first miss, never before; asking twice gives th
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, TypeVar, final
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar, final
 
 from wardian.compile.artifact import Functions, decode_images, encode_images
-from wardian.compile.cache import Cache
 from wardian.compile.fingerprint import build_id, key
 from wardian.compile.link import Image
 from wardian.vm.abi import function_symbol
@@ -33,13 +33,23 @@ COMPILER_STACK: Final = 64 << 20
 T = TypeVar("T")
 
 
+class Storage(Protocol):
+    """Where compiled code is kept: :class:`wardian.compile.cache.Cache`, or a stand-in with the same contract."""
+
+    def load(self, key: str) -> bytes | None: ...
+
+    def store(self, key: str, payload: bytes) -> None: ...
+
+    def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None: ...
+
+
 @final
 class Compiler:
     """One per engine. Thread-safe. ``cache`` may be ``None``."""
 
     def __init__(
         self,
-        cache: Cache | None,
+        cache: Storage | None,
         shared: Callable[[], dict[str, Image]] | None = None,
         backend: Backend | None = None,
     ) -> None:
@@ -55,6 +65,7 @@ class Compiler:
         self._build: bytes | None = None
         self._glue: dict[str, Image] | None = None
         self._glue_changed = False
+        self._borrowed = False
         self._libraries: dict[str, Library] = {}
         self._more_lock = threading.Lock()
 
@@ -77,8 +88,12 @@ class Compiler:
     def _image(self, name: str, text: Callable[[str], str]) -> Image:
         with self._lock:
             if self._glue is None:
-                payload = self.cache.load(self._glue_key()) if self.cache else None
+                payload = self.cache.load(self.glue_key()) if self.cache else None
                 self._glue = decode_images(payload) if payload else {}
+            if name not in self._glue and self._borrowed:
+                self._borrowed = False
+                payload = self.cache.load(self.glue_key()) if self.cache else None
+                self._glue = {**(decode_images(payload) if payload else {}), **self._glue}
             found = self._glue.get(name)
         if found is None:
             shared = self._shared()
@@ -101,7 +116,8 @@ class Compiler:
 
         return shipped_glue()
 
-    def _glue_key(self) -> str:
+    def glue_key(self) -> str:
+        """Name of the cache's entry for glue."""
         return "glue-" + key(self.build)
 
     def glue(self) -> dict[str, Image]:
@@ -113,9 +129,28 @@ class Compiler:
         """Use these where there are none yet; the cache has been asked first."""
         with self._lock:
             if self._glue is None:
-                payload = self.cache.load(self._glue_key()) if self.cache else None
+                payload = self.cache.load(self.glue_key()) if self.cache else None
                 self._glue = decode_images(payload) if payload else {}
             self._glue = {**images, **self._glue}
+
+    def warm(self) -> None:
+        """Load all that is the same for most modules, for a process that will have no files any more."""
+        from wardian.compile.baseline.ship import common
+
+        self.give_glue(self._shipped)
+        for flavour in common():
+            self._library(flavour)
+        with contextlib.suppress(ImportError):
+            self.backend().preamble()
+
+    def share(self, other: Compiler) -> None:
+        """Begin with what ``other`` has made or loaded of what is the same for all modules, instead of loading it."""
+        self._build, self._backend = other.build, other._backend
+        self._shipped = other._shipped
+        with self._lock:
+            # The cache may have more by now; it is asked when something is missing.
+            self._glue, self._borrowed = other.glue(), True
+        self._libraries.update(other._libraries)
 
     def core(self) -> Image:
         """The core image (:func:`wardian.compile.glue.core_text`)."""
@@ -176,7 +211,7 @@ class Compiler:
                 mine.update({**(decode_images(payload) if payload else {}), **mine})
                 return encode_images(mine)
 
-            self.cache.update(self._glue_key(), join)
+            self.cache.update(self.glue_key(), join)
             self._glue_changed = False
 
     # -- functions -----------------------------------------------------------------------------------------------------

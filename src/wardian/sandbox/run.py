@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, final
 
+from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
 from wardian.api.handles import Memory
 from wardian.api.link import instantiate
@@ -21,55 +22,16 @@ from wardian.capability.stream import CaptureOutput
 from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
 from wardian.grants import Capture, Data, DirGrant, FileQuota, Grants, Inherit, InputGrant, Null, OutputGrant, TreeGrant
 from wardian.limits import Limits, parse_size
-from wardian.record import Record
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
+from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.syntax.types import F32, F64, FuncType, RefType
 from wardian.wasi.p1.bind import host_imports
 from wardian.wasi.p1.context import WasiContext
 
 if TYPE_CHECKING:
     from wardian.capability.filesystem.tree.tree import Tree
-
-Status: TypeAlias = Literal["exited", "trapped", "timeout", "interrupted"]
-
-TRAPPED: Final = 134
-"""``returncode`` of a guest that trapped, as a shell shows SIGABRT, and as Wasmtime's command does."""
-
-
-@final
-class Usage(Record):
-    """What a run cost: ``seconds`` of wall time, and the most bytes its memories had."""
-
-    seconds: float
-    memory: int
-
-
-@final
-class RunResult(Record):
-    """How a guest ended. ``stdout`` and ``stderr`` are ``bytes`` (``str`` with ``text=True``), empty unless captured.
-
-    ``status`` is ``"exited"`` (see ``returncode``), ``"trapped"`` (see ``trap``), ``"timeout"`` or ``"interrupted"``;
-    ``truncated`` tells that captured output went beyond its bound; ``values`` are the results of ``invoke``.
-    """
-
-    status: Status
-    returncode: int
-    stdout: Any
-    stderr: Any
-    trap: Trap | None
-    usage: Usage
-    truncated: bool = False
-    values: tuple[Any, ...] = ()
-
-    def check(self) -> RunResult:
-        """Itself if the guest exited with 0; else raises its :class:`Trap`, or :class:`Exit`."""
-        if self.trap is not None:
-            raise self.trap
-        if self.returncode:
-            raise Exit(self.returncode)
-        return self
-
+    from wardian.isolation.policy import Isolation
 
 Host: TypeAlias = "str | os.PathLike[str] | Tree"
 Dirs: TypeAlias = (
@@ -100,6 +62,8 @@ def run(
     unknown_imports: Literal["trap", "default"] | None = None,
     engine: Engine | None = None,
     check: bool = False,
+    isolation: Literal["process"] | Isolation | None = None,
+    cpu: float | None = None,
 ) -> RunResult:
     """Run a WASI program (its ``_start``), or with ``invoke`` one exported function, to the end.
 
@@ -111,14 +75,23 @@ def run(
       :class:`Tree` has bounds of its own.
     * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
+    * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says; only there
+      ``cpu`` seconds of processor time can be set. A module that is given as a path or bytes is not even decoded in
+      this process. Functions in ``imports`` run here all the same; other imports than these and numbers cannot cross.
 
-    Raises what :class:`Module` and linking raise, ``OSError`` for a directory that cannot be opened; with
+    Raises what :class:`Module` and linking raise, ``OSError`` for a directory that cannot be opened, and
+    :class:`IsolationUnavailable` if this machine cannot enforce a layer that was not said to be dispensable; with
     ``check=True`` also :class:`Trap` or :class:`Exit` for a guest that did not exit with 0.
     """
-    module = _module(module, engine)
-    limits = _limits(module.engine.config.limits, memory, stack)
+    if isolation is None:
+        if cpu is not None:
+            raise ValueError("cpu needs isolation='process'")
+        module = _module(module, engine)
+    name = argv0 or (_program_name(module) if isinstance(module, Module) else None)
+    config = (module.engine if isinstance(module, Module) else engine or default_engine()).config
+    limits = _limits(config.limits, memory, stack)
     grants = Grants(
-        args=() if invoke is not None else (argv0 or _program_name(module), *map(str, args)),
+        args=() if invoke is not None else (*(() if name is None else (name,)), *map(str, args)),
         env=tuple((env or {}).items()),
         dirs=tuple(_dirs(dirs)),
         stdin=_stdin(input, stdin),
@@ -127,17 +100,72 @@ def run(
         open_files=open_files,
         quota=quota or FileQuota(),
     )
-    job = _Job(module, limits, grants, imports or {}, unknown_imports)
-    try:
-        result = job.run(invoke, tuple(args), timeout)
-    finally:
-        job.context.close()
-        module.engine.flush()
+    if isolation is None:
+        assert isinstance(module, Module)
+        result = carry_out(module, limits, grants, imports or {}, unknown_imports, invoke, tuple(args), timeout)
+    else:
+        result = _isolated(
+            module, config, limits, grants, name is not None, imports or {}, unknown_imports, invoke, tuple(args),
+            timeout, cpu, isolation,
+        )  # fmt: skip
     if text:
         result = result.__replace__(
             stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
         )
     return result.check() if check else result
+
+
+def _isolated(
+    module: Module | bytes | str | os.PathLike[str],
+    config: Config,
+    limits: Limits,
+    grants: Grants,
+    named: bool,
+    imports: Mapping[str, Mapping[str, object]],
+    unknown: str | None,
+    invoke: str | None,
+    args: tuple[Any, ...],
+    timeout: float | None,
+    cpu: float | None,
+    isolation: Literal["process"] | Isolation,
+) -> RunResult:
+    """One run in a process of its own, everything being decided."""
+    from wardian.sandbox.isolated import IsolatedJob, chosen, run_isolated
+
+    source, compiled = _source(module)
+    how = chosen(isolation)
+    return run_isolated(
+        IsolatedJob(source, compiled, config, limits, grants, named, invoke, args, timeout, cpu, imports, unknown, how)
+    )
+
+
+def _source(module: Module | bytes | str | os.PathLike[str]) -> tuple[bytes, bool]:
+    """The module as bytes, and whether these hold its compiled code."""
+    if isinstance(module, Module):
+        return (module._bundle.encode(None), True) if module._bundle is not None else (module.decl.source, False)
+    if isinstance(module, bytes | bytearray | memoryview):
+        return bytes(module), False
+    with open(module, "rb") as file:
+        return file.read(), False
+
+
+def carry_out(
+    module: Module,
+    limits: Limits,
+    grants: Grants,
+    imports: Mapping[str, Mapping[str, object]],
+    unknown: str | None,
+    invoke: str | None,
+    args: tuple[Any, ...],
+    timeout: float | None,
+) -> RunResult:
+    """One run in this process, everything being decided. Raises as :func:`run` does."""
+    job = _Job(module, limits, grants, imports, unknown)
+    try:
+        return job.run(invoke, args, timeout)
+    finally:
+        job.context.close()
+        module.engine.flush()
 
 
 @final

@@ -48,10 +48,13 @@ _ADVICE: Final = MappingProxyType(
 )
 
 
-def open_directory(path: str, *, readonly: bool = False) -> HostDirectory:
-    """The host directory ``path``, named by the embedder and thus trusted. Raises ``OSError``."""
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    return HostDirectory(fd, resolver(), readonly)
+def open_directory(path: str | int, *, readonly: bool = False) -> HostDirectory:
+    """The host directory ``path``, named by the embedder and thus trusted. Raises ``OSError``.
+
+    A number is the descriptor of one, which is taken over; nothing but what lies beneath it need be reachable then.
+    """
+    fd = path if isinstance(path, int) else os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    return HostDirectory(fd, resolver(fd), readonly)
 
 
 def _file_stat(found: os.stat_result) -> FileStat:

@@ -107,16 +107,17 @@ class KernelResolver:
 
     __slots__ = ("_syscall",)
 
-    def __init__(self) -> None:
-        """Raises ``OSError`` if the host has no ``openat2``, or forbids it."""
+    def __init__(self, probe: int | None = None) -> None:
+        """Raises ``OSError`` if the host has no ``openat2``, or forbids it; ``probe`` is a directory to try it on."""
         # SAFETY: the C library is already loaded (None), `syscall` is variadic and gets exactly the types below.
         self._syscall = ctypes.CDLL(None, use_errno=True).syscall
         self._syscall.restype = ctypes.c_long
-        probe = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) if probe is None else probe
         try:
-            os.close(self.open(probe, b".", O_PATH | os.O_DIRECTORY))
+            os.close(self.open(root, b".", O_PATH | os.O_DIRECTORY))
         finally:
-            os.close(probe)
+            if probe is None:
+                os.close(root)
 
     def open(self, root: int, path: bytes, flags: int, mode: int = 0) -> int:
         check(path)
@@ -297,9 +298,9 @@ def _target(fd: int, name: bytes, directory: bool) -> bytes | None:
     return target
 
 
-def resolver() -> Resolver:
-    """The kernel's resolver where there is one, the portable walk elsewhere."""
+def resolver(probe: int | None = None) -> Resolver:
+    """The kernel's resolver where there is one, the portable walk elsewhere; ``probe`` is a directory to try it on."""
     try:
-        return KernelResolver()
+        return KernelResolver(probe)
     except (OSError, AttributeError):
         return WalkResolver()

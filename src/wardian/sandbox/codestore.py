@@ -1,0 +1,77 @@
+"""The code cache on the border: what a worker may read of it, and how what it compiled gets in.
+
+Invariant: no byte that a process which ran a guest has made is ever put into the cache.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any, Final, final
+
+from wardian.api.code import possible_keys
+from wardian.api.config import Config
+from wardian.binary.decode import MAGIC
+from wardian.compile.cache import Cache
+from wardian.compile.compiler import Compiler
+from wardian.isolation.codec import CodecError
+
+_STENCILS: Final = re.compile(r"stencils-[0-9a-f]{40}(-more)?")
+_SIGNATURE: Final = re.compile(r"[ilfdvre]{0,1000}_[ilfdvre]{0,1000}")
+
+
+@final
+class CodeStore:
+    """The caller's code cache, as far as one module's worker may see it.
+
+    A worker reads its own module's code, glue and stencils. It writes nothing: what it says it had to compile is
+    compiled again by a worker that runs no guest, and may write what that is for; glue is made without any module.
+    """
+
+    def __init__(self, config: Config, source: bytes, *, compiled: bool) -> None:
+        path = config.cache_path()
+        self.cache = Cache(path, config.cache_size) if path else None
+        self._config = config
+        self._source = source
+        self._compiled = compiled
+
+    @functools.cached_property
+    def _compiler(self) -> Compiler:
+        return Compiler(None)
+
+    @functools.cached_property
+    def _glue(self) -> str:
+        return self._compiler.glue_key()
+
+    @functools.cached_property
+    def _keys(self) -> frozenset[str]:
+        """The names of the module's own entries: none of a text or compiled module, whose bytes are not the key's."""
+        if self._compiled or self._source[:4] != MAGIC:
+            return frozenset()
+        return possible_keys(self._compiler, self._config, self._source)
+
+    def load(self, key: Any) -> bytes | None:
+        if type(key) is not str:
+            raise CodecError("not the name of a cache's entry")
+        if self.cache is None or not (key in self._keys or key == self._glue or _STENCILS.fullmatch(key)):
+            return None
+        return self.cache.load(key)
+
+    def store(self, key: Any, payload: Any) -> None:
+        if type(key) is not str or type(payload) is not bytes:
+            raise CodecError("not an entry for the cache")
+        allowed = self._keys if self._source else {self._glue}
+        if self.cache is not None and key in allowed:
+            self.cache.store(key, payload)
+
+    def checked(self, made: dict[str, Any]) -> dict[str, tuple[object, ...]]:
+        """What a worker says it compiled, as far as it is something that can be compiled."""
+        found: dict[str, tuple[object, ...]] = {}
+        for key, items in made.items():
+            if type(items) is not tuple or self.cache is None:
+                continue
+            if key in self._keys:
+                found[key] = tuple(item for item in items if type(item) is int)
+            elif key == self._glue:
+                found[key] = tuple(item for item in items if type(item) is str and _SIGNATURE.fullmatch(item))
+        return {key: items for key, items in found.items() if items}

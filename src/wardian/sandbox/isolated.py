@@ -1,0 +1,516 @@
+"""The parent's side of a guest in a process of its own: serves it, stops it, and tells how it ended.
+
+Invariant: whatever a worker does (nothing, garbage, dying at any moment), :meth:`Isolated.run` returns or raises soon
+after its deadlines, leaves no process and no descriptor behind, and believes a worker nothing but how its guest ended.
+"""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import os
+import queue
+import select
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, final
+
+from wardian.api.config import Config
+from wardian.errors import Exit, Interrupted, IsolationUnavailable, Trap, WardianError
+from wardian.grants import Capture, DirGrant, Grants, Inherit
+from wardian.isolation import frames
+from wardian.isolation.codec import CodecError
+from wardian.isolation.frames import Kind
+from wardian.isolation.policy import LAYERS, Isolation
+from wardian.isolation.report import Layer
+from wardian.limits import Limits
+from wardian.sandbox import border
+from wardian.sandbox.codestore import CodeStore
+from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
+from wardian.sandbox.spawn import ENDING, STARTING, Worker, zygote
+
+GRACE: Final = 0.5
+"""Seconds beyond its deadline after which a worker that did not stop its guest is killed."""
+_COMPILING: Final = 60.0
+"""Seconds that compiling for the cache may take."""
+_BACKLOG: Final = 16
+_PIPE: Final = 1 << 16
+_MAX_FDS: Final = 250
+
+
+class IsolatedJob(NamedTuple):
+    """A run with everything decided but where."""
+
+    source: bytes
+    compiled: bool
+    config: Config
+    limits: Limits
+    grants: Grants
+    named: bool
+    """Whether the grants' arguments begin with the program's name; else the module's own comes first."""
+    invoke: str | None
+    args: tuple[Any, ...]
+    timeout: float | None
+    cpu: float | None
+    imports: Mapping[str, Mapping[str, object]]
+    unknown: str | None
+    isolation: Isolation
+    probe: bool = False
+    """Only look at which layers there are."""
+    make: Mapping[str, tuple[object, ...]] | None = None
+    """Run nothing; compile these functions and signatures for the cache."""
+
+
+@final
+class Isolated:
+    """One run in one worker."""
+
+    def __init__(self, job: IsolatedJob, worker: Worker) -> None:
+        self._job = job
+        self._worker = worker
+        self._objects = border.Objects()
+        self._functions: list[Callable[..., object]] = []
+        self._raised: BaseException | None = None
+        self._outputs: dict[int, tuple[str, int]] = {}
+        self._captured = {"stdout": bytearray(), "stderr": bytearray()}
+        self._truncated = False
+        self._answer: frames.Frame | None = None
+        self._layers: tuple[Layer, ...] | None = None
+        self._out = bytearray()
+        self.made: dict[str, tuple[object, ...]] = {}
+        """What the worker had to compile, for the cache to have it next time."""
+        self._reader = frames.Reader(frames.UNTRUSTED if job.make is None else frames.TRUSTED)
+        self._store = CodeStore(job.config, job.source, compiled=job.compiled)
+        self._verdict: Trap | None = None
+
+    def run(self) -> RunResult:
+        """Carry the job out. Raises what the caller got wrong, and what its own functions raise."""
+        started = time.monotonic()
+        with ExitStack() as stack:
+            self._send(stack)
+            self._serve(started)
+        seconds = time.monotonic() - started
+        if self._raised is not None and self._answer is not None and self._answer.kind is Kind.ERROR:
+            raise self._raised
+        return self._result(seconds)
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """The worker's report, once it has been run."""
+        return self._layers or ()
+
+    # -- the job, to the worker
+
+    def _send(self, stack: ExitStack) -> None:
+        job = self._job
+        fds: list[int] = []
+        grants = self._with_places(job.grants, fds, stack)
+        if len(fds) > _MAX_FDS:
+            raise ValueError(f"{len(fds)} directories and streams are too many for a worker: {_MAX_FDS} are the most")
+        message = {
+            "source": job.source,
+            "compiled": job.compiled,
+            "config": border.write_record(job.config.__replace__(cache=False)),
+            "cached": self._store.cache is not None,
+            "limits": border.write_record(job.limits),
+            "grants": border.write_record(grants),
+            "named": job.named,
+            "invoke": job.invoke,
+            "args": tuple(map(self._objects.write, job.args)) if job.invoke is not None else (),
+            "imports": tuple(self._imports()),
+            "unknown": job.unknown,
+            "timeout": job.timeout,
+            "make": None if job.make is None else dict(job.make),
+            "lock": {
+                "memory": job.limits.memory + job.limits.gc_heap + job.isolation.overhead,
+                "cpu": None if job.cpu is None else int(job.cpu) + 2,
+                "files": job.isolation.open_files,
+                "accept": job.isolation.accept,
+                "probe": job.probe,
+            },
+        }
+        self._out += frames.pack(Kind.JOB, message)
+        with suppress(OSError):  # It is gone already; the status says how.
+            socket.send_fds(self._worker.line, [b"J"], fds)
+        self._worker.line.setblocking(False)
+
+    def _with_places(self, grants: Grants, fds: list[int], stack: ExitStack) -> Grants:
+        """The grants with places in ``fds`` instead of what is opened; ``stack`` closes what is only for the worker."""
+
+        def owned(fd: int) -> int:
+            stack.callback(os.close, fd)
+            fds.append(fd)
+            return len(fds) - 1
+
+        dirs = []
+        for grant in grants.dirs:
+            if not isinstance(grant, DirGrant):
+                raise TypeError(f"{grant.guest}: a tree cannot be granted to a guest in a process of its own")
+            fd = grant.host if isinstance(grant.host, int) else _open_directory(grant.host)
+            dirs.append(DirGrant(owned(fd), grant.guest, grant.readonly))
+        changed: dict[str, object] = {"dirs": tuple(dirs)}
+        for role, name in enumerate(("stdin", "stdout", "stderr")):
+            stream = getattr(grants, name)
+            if isinstance(stream, Inherit):
+                fds.append(role if stream.fd is None else stream.fd)
+                changed[name] = Inherit(len(fds) - 1)
+            elif isinstance(stream, Capture):
+                ours, theirs = os.pipe()
+                os.set_blocking(ours, False)
+                stack.callback(os.close, ours)
+                self._outputs[ours] = name, stream.limit
+                changed[name] = Inherit(owned(theirs))
+        return grants.__replace__(**changed)
+
+    def _imports(self) -> Iterator[tuple[str, str, object]]:
+        for module, names in self._job.imports.items():
+            for name, value in names.items():
+                if type(value) in (int, float, bytes):
+                    yield module, name, value
+                elif callable(value):
+                    yield module, name, None
+                else:
+                    raise TypeError(
+                        f"{module}.{name}: a {type(value).__name__} cannot be imported from another process; "
+                        "functions and numbers can"
+                    )
+                self._functions.append(value)  # type: ignore[arg-type]
+
+    # -- its frames, deadlines and output
+
+    def _serve(self, started: float) -> None:
+        worker, job = self._worker, self._job
+        poll = select.poll()
+        line = worker.line.fileno()
+        for fd in (line, worker.status.fileno(), *self._outputs):
+            poll.register(fd, select.POLLIN)
+        until = None if job.timeout is None else started + job.timeout + GRACE
+        deaf = False
+        while worker.ended is None:
+            if not deaf:
+                poll.modify(line, select.POLLIN | (select.POLLOUT if self._out else 0))
+            for fd, events in poll.poll(self._patience(until)):
+                if fd in self._outputs:
+                    if not self._collect(fd):
+                        poll.unregister(fd)
+                elif fd == line:
+                    if events & select.POLLOUT:
+                        self._speak()
+                    if events & ~select.POLLOUT and not self._listen():
+                        poll.unregister(fd)
+                        deaf = True
+                elif worker.ended is None:
+                    worker.bury()
+            self._check(until)
+        self._listen_to_the_end()
+        for fd in self._outputs:
+            while self._collect(fd):
+                pass
+
+    def _patience(self, until: float | None) -> int | None:
+        """Milliseconds until something has to be looked at."""
+        waits = [] if until is None else [until - time.monotonic()]
+        if self._job.cpu is not None:
+            waits.append(self._job.cpu - (self._worker.cpu_seconds() or 0.0))
+        return max(0, int(1000 * min(waits)) + 1) if waits else None
+
+    def _check(self, until: float | None) -> None:
+        """Kill a worker whose time is over."""
+        job = self._job
+        if self._verdict is not None or self._worker.ended is not None:
+            return
+        if until is not None and time.monotonic() >= until:
+            self._stop(Interrupted("timeout", f"the time of {job.timeout:g} s is over, and the worker did not stop"))
+        elif job.cpu is not None and (self._worker.cpu_seconds() or 0.0) >= job.cpu:
+            self._stop(Interrupted("timeout", f"the processor time of {job.cpu:g} s is used up"))
+
+    def _stop(self, verdict: Trap) -> None:
+        if self._answer is None:
+            self._verdict = verdict
+        self._worker.kill()
+
+    def _collect(self, fd: int) -> bool:
+        """Take what the guest has written; ``False`` when there is no more."""
+        try:
+            piece = os.read(fd, _PIPE)
+        except BlockingIOError:
+            return False
+        name, limit = self._outputs[fd]
+        kept = self._captured[name]
+        room = limit - len(kept)
+        kept += piece[:room]
+        self._truncated |= len(piece) > room
+        return bool(piece)
+
+    def _listen(self) -> bool:
+        """Take what the worker says; ``False`` when it says no more."""
+        try:
+            piece = self._worker.line.recv(1 << 20)
+        except BlockingIOError:
+            return True
+        except OSError:
+            piece = b""
+        return bool(piece) and self._hear(piece)
+
+    def _hear(self, piece: bytes) -> bool:
+        try:
+            for frame in self._reader.feed(piece):
+                self._take(frame)
+        except (CodecError, UnicodeError, RecursionError) as error:
+            self._stop(Trap("worker", f"the worker process broke the rules of the line: {error}"))
+            return False
+        return True
+
+    def _listen_to_the_end(self) -> None:
+        """What it said last is still in the socket."""
+        data = b""
+        with suppress(OSError):
+            while self._verdict is None and (data := self._worker.line.recv(1 << 20)):
+                self._hear(data)
+
+    def _speak(self) -> None:
+        """Send what is to be sent, as much as it takes."""
+        try:
+            del self._out[: self._worker.line.send(self._out)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._out.clear()  # It is gone; its status follows.
+
+    def _take(self, frame: frames.Frame) -> None:
+        if self._answer is not None:
+            raise CodecError("more after the end")
+        handle = _HANDLERS.get(frame.kind)
+        if handle is None or (self._layers is None) != (frame.kind in (Kind.READY, Kind.REFUSED)):
+            raise CodecError(f"a frame of the kind {frame.kind.name}, which has no place here")
+        handle(self, frame)
+
+    def _report(self, frame: frames.Frame) -> None:
+        self._layers = border.read_layers(frame.value)
+        if frame.kind is Kind.REFUSED:
+            self._answer = frame
+
+    def _finish(self, frame: frames.Frame) -> None:
+        self._answer = frame
+
+    def _load(self, frame: frames.Frame) -> None:
+        """The worker asks for an entry of the code cache, by a name such as the cache gives."""
+        self._out += frames.pack(Kind.LOADED, self._store.load(frame.value))
+
+    def _keep(self, frame: frames.Frame) -> None:
+        """A worker that runs no guest hands over an entry for the cache."""
+        if self._job.make is None or type(frame.value) is not tuple or len(frame.value) != 2:
+            raise CodecError("not an entry for the cache")
+        self._store.store(*frame.value)
+
+    def _call(self, frame: frames.Frame) -> None:
+        """The guest calls a function of the host."""
+        value = frame.value
+        if type(value) is not tuple or len(value) != 2 or type(value[0]) is not int or type(value[1]) is not tuple:
+            raise CodecError("not a call")
+        place, args = value
+        if not 0 <= place < len(self._functions):
+            raise CodecError("a call of a function that was not given")
+        self._out += frames.pack(Kind.RETURN, self._called(self._functions[place], self._objects.read(args)))
+
+    def _called(self, function: Callable[..., object], args: tuple[Any, ...]) -> tuple[str, object]:
+        try:
+            return "value", self._objects.write(function(*args))
+        except Exit as exit:
+            return "exit", exit.code
+        except Trap as trap:
+            return "trap", border.write_trap(trap)
+        except Exception as error:  # noqa: BLE001 - it leaves run(), as it does in the process itself
+            self._raised = error
+            return "raised", None
+
+    # -- how it ended
+
+    def _result(self, seconds: float) -> RunResult:
+        answer, trap = self._answer, self._verdict
+        usage = Usage(seconds, 0)
+        if trap is None and answer is not None:
+            try:
+                if answer.kind is Kind.RESULT:
+                    return self._read(answer.value, seconds)
+                trap = self._failure(answer)
+            except CodecError as error:
+                trap = Trap("worker", f"the worker process gave no result: {error}")
+        if trap is None:
+            trap = Trap("worker", _obituary(self._worker.ended))
+        status: Status = "timeout" if isinstance(trap, Interrupted) else "killed"
+        stdout, stderr = (bytes(self._captured[name]) for name in ("stdout", "stderr"))
+        return RunResult(status, TRAPPED, stdout, stderr, trap, usage, self._truncated, (), self._layers or ())
+
+    def _failure(self, answer: frames.Frame) -> Trap:
+        """Raise what the caller has to know; what is nobody's fault out here is the worker's end."""
+        if answer.kind is Kind.REFUSED:
+            raise unavailable(self._job.isolation, self._layers or ())
+        error = border.read_error(answer.value)
+        if error is not None:
+            raise error
+        return Trap("worker", f"the worker process failed: {border.field(answer.value, 'text', str)}")
+
+    def _read(self, value: Any, seconds: float) -> RunResult:
+        status = border.field(value, "status", str)
+        if status not in ("exited", "trapped", "timeout", "interrupted"):
+            raise CodecError("an end that is none")
+        usage = Usage(seconds, max(0, border.field(value, "memory", int)))
+        values = self._objects.read(border.field(value, "values", tuple))
+        self.made = self._store.checked(border.field(value, "made", dict))
+        stdout, stderr = (bytes(self._captured[name]) for name in ("stdout", "stderr"))
+        trap = border.read_trap(value.get("trap"))
+        code = border.field(value, "returncode", int)
+        return RunResult(status, code, stdout, stderr, trap, usage, self._truncated, values, self._layers or ())
+
+
+_HANDLERS: Final[Mapping[Kind, Callable[[Isolated, frames.Frame], None]]] = MappingProxyType(
+    {
+        Kind.READY: Isolated._report,
+        Kind.REFUSED: Isolated._report,
+        Kind.LOAD: Isolated._load,
+        Kind.STORE: Isolated._keep,
+        Kind.CALL: Isolated._call,
+        Kind.RESULT: Isolated._finish,
+        Kind.ERROR: Isolated._finish,
+    }
+)
+
+
+def _open_directory(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+_SIGNALS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        signal.SIGSYS: "it made a system call that a worker must not",
+        signal.SIGXCPU: "its processor time was used up",
+        signal.SIGKILL: "something outside of the guest ended it, perhaps for want of memory",
+    }
+)
+
+
+def _obituary(ended: int | None) -> str:
+    if ended is None or ended >= 0:
+        return f"the worker process ended by itself (exit code {ended}) without a result"
+    with suppress(ValueError):
+        name = signal.Signals(-ended).name
+        return f"the worker process was killed by {name}: {_SIGNALS.get(-ended, 'a fault in it, or its limits')}"
+    return f"the worker process was killed by signal {-ended}"
+
+
+def chosen(isolation: Isolation | str) -> Isolation:
+    """The value that ``isolation=`` stands for. Raises ``ValueError``."""
+    if isinstance(isolation, Isolation):
+        return isolation
+    if isolation != "process":
+        raise ValueError(f"isolation must be None, 'process' or an Isolation, not {isolation!r}")
+    return Isolation()
+
+
+def unavailable(isolation: Isolation, layers: tuple[Layer, ...]) -> IsolationUnavailable:
+    """What to raise for layers that are not on and have to be."""
+    missing = isolation.missing(layer.name for layer in layers if not layer.on)
+    why = "; ".join(f"{layer.name}: {layer.detail}" for layer in layers if layer.name in missing)
+    return IsolationUnavailable(
+        missing,
+        f"this machine cannot enforce {len(missing)} of the layers ({why}); "
+        f"Isolation(accept={(*isolation.accept, *missing)!r}) does without",
+    )
+
+
+def probe(cache: str | None = None) -> tuple[Layer, ...]:
+    """Which layers this machine can put around a worker, started with the code cache at ``cache``.
+
+    Raises :class:`Refused` if there can be no worker at all.
+    """
+    config = Config(cache=cache or False)
+    job = IsolatedJob(
+        b"", False, config, config.limits, Grants(), True, None, (), STARTING, None, {}, None,
+        Isolation(tuple(LAYERS)), probe=True,
+    )  # fmt: skip
+    worker = zygote().spawn(cache)
+    try:
+        isolated = Isolated(job, worker)
+        isolated.run()
+        return isolated.layers
+    finally:
+        worker.close()
+
+
+def attend(job: IsolatedJob) -> tuple[RunResult, dict[str, tuple[object, ...]]]:
+    """Carry a job out in a new worker: how it ended, and what had to be compiled."""
+    worker = zygote().spawn(job.config.cache_path())
+    try:
+        run = Isolated(job, worker)
+        return run.run(), run.made
+    finally:
+        worker.close()
+
+
+@final
+class Filler:
+    """A thread that has compiled for the cache what workers had to compile for themselves."""
+
+    def __init__(self) -> None:
+        self._start_over()
+        atexit.register(self.wait, ENDING)
+        os.register_at_fork(after_in_child=self._start_over)
+
+    def _start_over(self) -> None:
+        self._jobs: queue.SimpleQueue[IsolatedJob] = queue.SimpleQueue()
+        self._state = threading.Condition()
+        self._waiting = 0
+
+    def submit(self, job: IsolatedJob, made: Mapping[str, tuple[object, ...]]) -> None:
+        """Have it compiled some time; too much at once is forgotten, since it will be asked for again."""
+        glue = {key: items for key, items in made.items() if key.startswith("glue-")}
+        code = {key: items for key, items in made.items() if key not in glue}
+        plain = job.config.__replace__(lazy=True)
+        for source, wanted in ((b"", glue), (job.source, code)):
+            with self._state:
+                if not wanted or self._waiting > _BACKLOG:
+                    continue
+                self._waiting += 1
+                if self._waiting == 1:
+                    threading.Thread(target=self._work, name="wardian-filler", daemon=True).start()
+            self._jobs.put(
+                job._replace(
+                    source=source, config=plain, grants=Grants(), imports={}, invoke=None, args=(), cpu=None,
+                    timeout=_COMPILING, make=wanted,
+                )
+            )  # fmt: skip
+
+    def _work(self) -> None:
+        while True:
+            with suppress(OSError, WardianError):  # It stays uncompiled, and is tried again after another run.
+                attend(self._jobs.get())
+            with self._state:
+                self._waiting -= 1
+                self._state.notify_all()
+                if self._waiting == 0:
+                    return
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Until all that was submitted is done, or for so long."""
+        with self._state:
+            self._state.wait_for(lambda: self._waiting == 0, seconds)
+
+
+@functools.cache
+def filler() -> Filler:
+    """The process's one."""
+    return Filler()
+
+
+def run_isolated(job: IsolatedJob) -> RunResult:
+    """Run a guest in a process of its own; see :func:`wardian.run`."""
+    result, made = attend(job)
+    if made:
+        filler().submit(job, made)
+    return result

@@ -1,0 +1,312 @@
+"""Guests in a process of their own: the same results as in this one, and a worker loses nothing but itself."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import wardian
+from tests.isolation.guests import ANY, EATER, FLOOD, HELLO, SPIN, engine, isolated, layers
+from tests.support import assemble
+from wardian.isolation.policy import LAYERS, Isolation
+from wardian.sandbox import isolated as parent
+from wardian.sandbox.spawn import Worker
+
+
+def test_a_program_ends_as_it_does_in_this_process() -> None:
+    here = wardian.run(assemble(HELLO), engine=engine())
+    there = isolated(HELLO)
+    assert (there.status, there.returncode, there.stdout) == ("exited", 3, b"hello\n")
+    assert here.__replace__(usage=there.usage, isolation=there.isolation) == there
+    assert here.isolation == ()
+
+
+def test_the_report_names_every_layer_once() -> None:
+    names = [layer.name for layer in isolated(HELLO).isolation]
+    assert names == list(LAYERS)
+    always = ("descriptors", "parent-death", "rlimits", "non-dumpable", "capabilities", "no-new-privs")
+    assert all(layers()[name].on for name in always)
+
+
+def test_a_missing_layer_is_refused_by_name_unless_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = tuple(layer.__replace__(on=False, detail="no") for layer in layers().values() if layer.name == "seccomp")
+    error = parent.unavailable(Isolation(), report)
+    assert error.missing == ("seccomp",) and "seccomp: no" in str(error)
+    assert pickle.loads(pickle.dumps(error)).missing == ("seccomp",)
+    assert Isolation(accept=("seccomp",)).missing(["seccomp"]) == ()
+    assert Isolation(accept=("namespaces",)).missing(["pid-namespace", "seccomp"]) == ("seccomp",)
+    with pytest.raises(ValueError, match="no layer 'secomp'"):
+        Isolation(accept=("secomp",))
+
+
+def test_a_worker_without_a_needed_layer_does_not_look_at_the_job() -> None:
+    absent = [layer.name for layer in layers().values() if not layer.on]
+    if not absent:
+        pytest.skip("this machine gives every layer")
+    with pytest.raises(wardian.IsolationUnavailable) as caught:
+        isolated(b"not even a module", isolation=Isolation(accept=()))
+    assert set(caught.value.missing) == set(absent)
+
+
+def test_a_trap_has_its_backtrace() -> None:
+    result = isolated('(module (func $f unreachable) (func (export "_start") (call $f)))')
+    assert (result.status, result.returncode) == ("trapped", 134)
+    assert result.trap is not None and result.trap.code == "unreachable"
+    assert [frame.function for frame in result.trap.frames] == [0, 1]
+
+
+def test_directories_and_input(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "a").write_text("content")
+    script = "print(io.open('/d/a'):read('a'), io.read('a')); io.open('/d/b', 'w'):write('new'); "
+    script += "os.rename('/d/b', '/d/c'); print(io.open('/d/../a'), io.open('/etc/passwd'))"
+    lua = data / "guests" / "lua.wasm"
+    result = wardian.run(lua, ["-e", script], dirs={"/d": tmp_path}, input="typed", engine=engine(), isolation=ANY)
+    assert result.stdout.startswith(b"content\ttyped\nnil"), result
+    assert (tmp_path / "c").read_text() == "new"
+    script = "print(io.open('/d/a'):read('a'), io.open('/d/x', 'w'))"
+    only = [(str(tmp_path), "/d", True)]
+    result = wardian.run(lua, ["-e", script], dirs=only, engine=engine(), isolation=ANY)
+    assert result.stdout.startswith(b"content\tnil"), result
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_input_arguments_variables_and_directories(tmp_path: Path, data: Path) -> None:
+    (tmp_path / "a").write_text("content")
+    script = "import os, sys; print(sys.argv[1:], os.environ.get('K'), sys.stdin.read(), open('/d/a').read()); "
+    script += "open('/d/b', 'w').write('new'); print(sorted(os.listdir('/d')))"
+    result = wardian.run(
+        data / "guests" / "python-3.12.0.wasm",
+        ["-c", script, "x"],
+        env={"K": "v"},
+        dirs={"/d": tmp_path},
+        input="typed",
+        engine=engine(),
+        isolation=ANY,
+    )
+    assert result.stdout.decode() == "['x'] v typed content\n['a', 'b']\n", result
+    assert (tmp_path / "b").read_text() == "new"
+    script = "try: open('/d/c', 'w')\nexcept OSError as error: print(type(error).__name__)"
+    result = wardian.run(
+        data / "guests" / "python-3.12.0.wasm",
+        ["-c", script],
+        dirs=[(str(tmp_path), "/d", True)],
+        engine=engine(),
+        isolation=ANY,
+    )
+    assert result.stdout == b"PermissionError\n"
+
+
+def test_values_and_functions_of_the_host() -> None:
+    seen = []
+
+    def host(a: int, b: float) -> tuple[int, float]:
+        seen.append((a, b))
+        return a + 1, b / 2
+
+    text = """(module (import "h" "f" (func $f (param i32 f64) (result i64 f32))) (import "h" "n" (global i32))
+      (func (export "go") (param i32) (result i64 f32)
+        (call $f (i32.add (local.get 0) (global.get 0)) (f64.const 5))))"""
+    result = isolated(text, 1, invoke="go", imports={"h": {"f": host, "n": 41}})
+    assert result.values == (43, 2.5)
+    assert seen == [(42, 5.0)]
+
+
+def test_objects_of_the_host_stay_here() -> None:
+    held = object()
+    text = """(module (import "h" "get" (func $get (result externref)))
+      (import "h" "put" (func $put (param externref externref)))
+      (func (export "go") (param externref) (result externref) (call $put (call $get) (local.get 0)) (local.get 0)))"""
+    got = []
+    mine = object()
+    imports = {"h": {"get": lambda: held, "put": lambda *a: got.extend(a)}}
+    result = isolated(text, mine, invoke="go", imports=imports)
+    assert got == [held, mine] and result.values == (mine,)
+
+
+def test_what_a_function_of_the_host_raises_arrives_here() -> None:
+    error = LookupError("here")
+
+    def host() -> None:
+        raise error
+
+    text = '(module (import "h" "f" (func $f)) (func (export "_start") (call $f)))'
+    with pytest.raises(LookupError) as caught:
+        isolated(text, imports={"h": {"f": host}})
+    assert caught.value is error
+
+    def leave() -> None:
+        raise wardian.Exit(7)
+
+    assert isolated(text, imports={"h": {"f": leave}}).returncode == 7
+
+    def trap() -> None:
+        raise wardian.Trap("mine", "so")
+
+    result = isolated(text, imports={"h": {"f": trap}})
+    assert result.trap is not None and (result.trap.code, result.trap.message) == ("mine", "so")
+
+
+def test_bad_input_is_the_callers() -> None:
+    with pytest.raises(wardian.MalformedError, match="magic"):
+        isolated(b"\0asx\1\0\0\0")
+    with pytest.raises(wardian.LinkError, match="no _start"):
+        isolated("(module)")
+    with pytest.raises(wardian.LinkError, match="h"):
+        isolated('(module (import "h" "f" (func)) (func (export "_start")))')
+    with pytest.raises(TypeError):
+        isolated('(module (func (export "f") (param i32)))', "x", invoke="f")
+    with pytest.raises(TypeError, match="cannot be imported"):
+        isolated("(module)", imports={"h": {"m": object()}})
+    with pytest.raises(ValueError, match="isolation"):
+        isolated(HELLO, isolation="container")
+    with pytest.raises(ValueError, match="cpu needs"):
+        wardian.run(assemble(HELLO), engine=engine(), cpu=1)
+    with pytest.raises(OSError):
+        isolated(HELLO, dirs={"/d": "/does/not/exist"})
+
+
+def test_a_deadline_stops_the_guest() -> None:
+    result = isolated(SPIN, timeout=0.2)
+    assert result.status == "timeout" and result.trap is not None and result.trap.code == "timeout"
+
+
+def test_processor_time_is_bounded() -> None:
+    result = isolated(SPIN, timeout=30, cpu=0.2)
+    assert result.status == "timeout" and result.trap is not None and "processor time" in result.trap.message
+    assert result.usage.seconds < 20
+
+
+def test_a_worker_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the engine's own deadline failed: the worker is stopped from outside."""
+    spawn = type(parent.zygote()).spawn
+    workers: list[Worker] = []
+
+    def stopped(self: parent.Zygote, cache: str | None) -> Worker:
+        worker = spawn(self, cache)
+        signal.pidfd_send_signal(worker.pidfd, signal.SIGSTOP)
+        workers.append(worker)
+        return worker
+
+    monkeypatch.setattr(type(parent.zygote()), "spawn", stopped)
+    result = isolated(HELLO, timeout=0.1)
+    assert result.status == "timeout" and result.trap is not None and "did not stop" in result.trap.message
+    assert workers[0].ended == -signal.SIGKILL
+
+
+def test_a_worker_killed_from_outside_is_reported() -> None:
+    """It dies while the guest waits for the host, which is the moment this test can choose."""
+    from tests.isolation.guests import need
+
+    need("pid-namespace")
+
+    def die() -> None:
+        signal.pidfd_send_signal(workers[0].pidfd, signal.SIGKILL)
+        time.sleep(0.05)
+
+    workers: list[Worker] = []
+    spawn = type(parent.zygote()).spawn
+
+    def noted(self: parent.Zygote, cache: str | None) -> Worker:
+        workers.append(spawn(self, cache))
+        return workers[-1]
+
+    text = '(module (import "h" "f" (func $f)) (func (export "_start") (call $f)))'
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(type(parent.zygote()), "spawn", noted)
+        result = isolated(text, imports={"h": {"f": die}})
+    assert result.status == "killed" and result.returncode == 134
+    assert result.trap is not None and "SIGKILL" in result.trap.message
+    with pytest.raises(wardian.Trap):
+        result.check()
+    assert isolated(HELLO).returncode == 3
+
+
+def test_a_flood_of_output_is_cut() -> None:
+    result = isolated(FLOOD, timeout=0.5, output_limit=100_000)
+    assert result.status == "timeout" and result.truncated and len(result.stdout) == 100_000
+
+
+def test_memory_is_bounded_by_the_engine() -> None:
+    result = isolated(EATER, memory="32M", timeout=20)
+    assert result.status == "trapped" and result.trap is not None and "memory" in result.trap.code
+    assert 31 << 20 < result.usage.memory <= 32 << 20
+
+
+def test_memory_is_bounded_once_more_by_the_kernel() -> None:
+    """The engine is told of more than the process may have: growing fails, and nobody dies of it."""
+    bounds = ANY.__replace__(overhead=-(5 << 30) + (128 << 20))  # what the limits add to it comes off again
+    result = isolated(EATER, memory="4G", timeout=20, isolation=bounds)
+    assert result.status == "trapped" and result.usage.memory < 200 << 20
+
+
+def test_results_are_plain_values() -> None:
+    result = isolated(HELLO)
+    assert pickle.loads(pickle.dumps(result)) == result
+
+
+def test_nothing_is_left_behind() -> None:
+    isolated(HELLO)
+    parent.filler().wait()
+    before = sorted(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        isolated(HELLO)
+        isolated(SPIN, timeout=0.01)
+    parent.filler().wait()
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+
+
+def test_many_threads_at_once() -> None:
+    results: list[int] = []
+    threads = [threading.Thread(target=lambda: results.append(isolated(HELLO).returncode)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [3] * 8
+
+
+def test_a_fork_has_workers_of_its_own() -> None:
+    isolated(HELLO)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if isolated(HELLO).returncode == 3 else 2
+            parent.zygote().close()
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert isolated(HELLO).returncode == 3
+
+
+def test_a_zygote_that_died_is_replaced() -> None:
+    isolated(HELLO)
+    process = parent.zygote()._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    time.sleep(0.1)
+    assert isolated(HELLO).returncode == 3
+
+
+def test_code_compiled_for_one_worker_is_there_for_the_next() -> None:
+    """But made by another one, that never ran the guest: what a guest's worker offers itself is not taken."""
+    text = '(module (func (export "f") (param i32 i64 f32) (result i64) (i64.const 20260101)))'
+    module = assemble(text)
+    isolated(module, 1, 2, 3.0, invoke="f")
+    parent.filler().wait()
+    config = engine().config
+    store = parent.CodeStore(config, module, compiled=False)
+    found = [key for key in store._keys if store.load(key)]
+    assert len(found) == 1
+    assert isolated(module, 1, 2, 3.0, invoke="f").values == (20260101,)
+    store.store("0" * 40, b"x")
+    assert store.load("0" * 40) is None
+    assert store.load("key") is None
