@@ -8,7 +8,7 @@ they are always there; what can be chosen is whether they are the host's or made
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, final
+from typing import Any, Literal, Protocol, TypeAlias, final
 
 from wardian.record import Record
 
@@ -101,6 +101,9 @@ class FrozenClock(Record):
 InputGrant: TypeAlias = "Null | Inherit | Data"
 OutputGrant: TypeAlias = "Null | Inherit | Capture"
 ClockGrant: TypeAlias = "RealClock | FrozenClock"
+TerminalGrant: TypeAlias = Literal["strict", "color", "raw"] | None
+"""What output may do to a terminal (:class:`wardian.terminal.Filter`): a mode for both output streams, wherever they
+go; ``None`` stands for ``"color"`` where they go to a terminal and untouched bytes where they do not."""
 
 
 @final
@@ -119,5 +122,6 @@ class Grants(Record):
     stderr: OutputGrant = Null()
     clock: ClockGrant = RealClock()
     seed: int | None = None
+    terminal: TerminalGrant = None
     open_files: int = 1024
     quota: FileQuota = FileQuota()

@@ -42,8 +42,8 @@ def cli(tmp_path: Path, glue: Path) -> Cli:
     def run(*words: str | Path, env: dict[str, str] | None = None, **options: Any) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WARDIAN_CACHE": str(tmp_path / "cache")}
         command = [sys.executable, "-m", "wardian", *map(str, words)]
-        options = {"cwd": tmp_path, "timeout": 120, **options}
-        return subprocess.run(command, env=environment | (env or {}), capture_output=True, text=True, **options)
+        options = {"cwd": tmp_path, "timeout": 120, "text": True, **options}
+        return subprocess.run(command, env=environment | (env or {}), capture_output=True, **options)
 
     return run
 

@@ -14,7 +14,8 @@ from tests.terminal.corpus import EVERYTHING
 from wardian.terminal import MODES, Filter, Screen
 from wardian.terminal import filter as machinery
 from wardian.terminal.parser import Parser
-from wardian.terminal.text import CONTROLS, MARKS, MOST_MARKS, hidden
+from wardian.terminal.text import CONTROLS
+from wardian.terminal.wide import MARKS, MOST_MARKS, hidden
 
 FILTERING = ("strict", "color")
 

@@ -16,6 +16,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Final, NoReturn
 
+from wardian.cli.console import guard
 from wardian.cli.report import INTERRUPTED, CliError, explain, safe, say
 from wardian.errors import BadInput, Refused
 
@@ -27,6 +28,7 @@ COMMANDS: Final = MappingProxyType(
         "compile": "compile a whole module ahead of time, into the cache or a file",
         "wat": "print a module as text, or turn text into a module",
         "wast": "run scripts of the specification's test suite",
+        "filter": "make any command's output harmless for a terminal",
         "cache": "show where compiled code is kept and how much, or clear it",
         "doctor": "show what this machine offers and what is missing",
     }
@@ -90,6 +92,7 @@ def script() -> NoReturn:
     What must happen at the end (exit handlers, flushing) does happen.
     """
     gc.disable()
+    guard()
     try:
         code = main()
     except SystemExit as exit:

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from wardian.cli.report import CliError
 
@@ -163,6 +163,14 @@ def parse_checks(text: str | None) -> str | None:
     if text not in (None, "guard", "explicit"):
         raise usage(f"--checks {text} is not known", "--checks guard or --checks explicit")
     return text
+
+
+def parse_terminal(text: str | None) -> Literal["strict", "color", "raw"] | None:
+    """A mode of :mod:`wardian.terminal`; ``None`` if the user left it open."""
+    match text:
+        case None | "strict" | "color" | "raw":
+            return text
+    raise usage(f"--terminal {text} is not known", "--terminal strict, --terminal color or --terminal raw")
 
 
 def cache_path() -> str | None:

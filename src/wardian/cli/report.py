@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Final, final
 
+from wardian.cli.console import Console
 from wardian.errors import printable
 
 INTERRUPTED: Final = 130
@@ -70,17 +71,17 @@ class Progress:
         self._what = what
         self._shown = False
         self._next = monotonic() + patience
-        self._live = sys.stderr is not None and sys.stderr.isatty()
+        self._console = sys.stderr if isinstance(sys.stderr, Console) else None
 
     def __call__(self, done: int, total: int) -> None:
-        if not self._live or self._clock() < self._next:
+        if self._console is None or self._clock() < self._next:
             return
         self._next = self._clock() + 0.1
         self._shown = True
         percent = 100 * done // max(total, 1)
-        print(f"\r{self._what}: {done:,} of {total:,} ({percent} %)\x1b[K", end="", file=sys.stderr, flush=True)
+        self._console.live(f"{self._what}: {done:,} of {total:,} ({percent} %)")
 
     def close(self) -> None:
         """Remove the line."""
-        if self._shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if self._shown and self._console is not None:
+            self._console.live("")

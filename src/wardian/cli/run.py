@@ -18,6 +18,7 @@ from wardian.cli.options import (
     build_engine,
     parse_checks,
     parse_level,
+    parse_terminal,
     parse_wasm_options,
     usage,
     wasm_help,
@@ -45,6 +46,7 @@ OPTIONS: Final = (
         many=True,
     ),
     Option(("--env",), "NAME[=VALUE]", "set an environment variable; without a value, pass on our own", many=True),
+    Option(("--terminal",), "MODE", "what output may do to a terminal: strict, color (default on one) or raw"),
     Option(("--invoke",), "FUNCTION", "call this export with ARGS instead of running the program"),
     Option(("--argv0",), "NAME", "the name the program sees itself called by (default: the module's path)"),
     Option(("-W", "--wasm"), "KEY=VALUE,...", "limits and WebAssembly options; -W help lists them", many=True),
@@ -235,6 +237,7 @@ def main(argv: list[str]) -> int:
     settings, switches = parse_wasm_options(options.wasm)
     unknown_imports = _unknown_imports(settings)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
+    terminal = parse_terminal(options.terminal)
     environment = _environment(options.env)
     directories = [_directory(word) for word in options.dir]
     isolation = _isolation(options)
@@ -261,6 +264,7 @@ def main(argv: list[str]) -> int:
         stdin="inherit",
         stdout="inherit",
         stderr="inherit",
+        terminal=terminal,
         timeout=settings.get("timeout"),
         cpu=settings.get("cpu") if isolation is not None else None,
         isolation=isolation,

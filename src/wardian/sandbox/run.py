@@ -20,7 +20,19 @@ from wardian.api.link import instantiate
 from wardian.api.module import ImportType, Module
 from wardian.capability.stream import CaptureOutput
 from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
-from wardian.grants import Capture, Data, DirGrant, FileQuota, Grants, Inherit, InputGrant, Null, OutputGrant, TreeGrant
+from wardian.grants import (
+    Capture,
+    Data,
+    DirGrant,
+    FileQuota,
+    Grants,
+    Inherit,
+    InputGrant,
+    Null,
+    OutputGrant,
+    TerminalGrant,
+    TreeGrant,
+)
 from wardian.limits import Limits, parse_size
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
@@ -53,6 +65,7 @@ def run(
     stdout: Literal["inherit"] | None = None,
     stderr: Literal["inherit"] | None = None,
     output_limit: int = 16 << 20,
+    terminal: TerminalGrant = None,
     text: bool = False,
     timeout: float | None = None,
     memory: int | str | None = None,
@@ -73,6 +86,8 @@ def run(
       ``output_limit`` bytes a stream; ``"inherit"`` connects a stream to this process's own.
     * ``quota`` bounds what may be added to host directories, ``open_files`` the descriptors open at a time; a
       :class:`Tree` has bounds of its own.
+    * ``terminal`` says what output may do to a terminal: ``"strict"``, ``"color"`` or ``"raw"``, wherever it goes; by
+      default ``"color"`` on a terminal, and untouched bytes anywhere else.
     * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
     * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says; only there
@@ -99,6 +114,7 @@ def run(
         stderr=_output(stderr, output_limit),
         open_files=open_files,
         quota=quota or FileQuota(),
+        terminal=terminal,
     )
     if isolation is None:
         assert isinstance(module, Module)
@@ -209,6 +225,7 @@ class _Job:
         finally:
             if armed is not None:
                 dog.disarm(armed)
+            self.context.finish()
         seconds = time.monotonic() - started
         out, err = self.context.stdout, self.context.stderr
         stdout, stderr = (stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (out, err))

@@ -14,24 +14,13 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias, final, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, final, get_args
 
 from wardian.terminal.sgr import DEFAULT, Style, apply
-from wardian.terminal.text import (
-    ESC,
-    MARKS,
-    MOST_MARKS,
-    PICTURES,
-    PLAIN,
-    Standins,
-    ascii_table,
-    deletions,
-    is_mark,
-    picture,
-    stack,
-    without_floods,
-    without_hidden,
-)
+from wardian.terminal.text import ESC, PICTURES, PLAIN, ascii_table, deletions, picture
+
+if TYPE_CHECKING:
+    from wardian.terminal.wide import Standins
 
 Mode: TypeAlias = Literal["strict", "color", "raw"]
 MODES: Final[tuple[Mode, ...]] = get_args(Mode)
@@ -48,13 +37,14 @@ _sequence: Final = re.compile(_SEQUENCE)
 _sgr: Final = re.compile(rf"\x1b\[({_PARAMETERS})m")
 _unfinished: Final = re.compile(rb"\x1b(?:\[[0-9:;]{0,128}|\()?")
 _LONGEST: Final = 130
-_leading: Final = re.compile(f"[{MARKS}]+")
-_mark: Final = re.compile(f"[{MARKS}]")
 
 _PICTURE_OF_ESC: Final = picture(0x1B)
 _OWN: Final = "\0"
 """ESC of a sequence of our own, until the guest's are gone: a character that no text has at that point."""
 _RESET: Final = f"{_OWN}[0m"
+
+_FULL: Final = 1 << 10
+"""More combining marks than any character may have."""
 
 _PIECE: Final = 1 << 16
 """Bytes that are worked on at a time, whatever a caller gives."""
@@ -168,15 +158,16 @@ class Filter:
         text = self._text(data, final)
         if not text:
             return b""
-        before = self._marks if screen.last is self else MOST_MARKS
+        before = self._marks if screen.last is self else _FULL
         screen.last = self
-        self._marks = self._trailing(text, before)
-        if not text.isascii():
-            text = self._without_lead(text, before)
-            if not data.isascii():
-                text = without_floods(text)
+        wide = not data.isascii()
+        self._marks = self._trailing(text, before, wide)
+        if wide:
+            from wardian.terminal.wide import without_floods, without_lead
+
+            text = without_floods(without_lead(text, before))
         if self._color:
-            text = self._coloured(text)
+            text = self._coloured(text, wide)
         return text.encode("ascii", "backslashreplace") if self._ascii else text.encode()
 
     def _text(self, data: bytes, final: bool) -> str:
@@ -196,6 +187,8 @@ class Filter:
         text, used = codecs.utf_8_decode(data, "replace", final or bool(self._rest))
         if used < len(data):
             self._rest = data[used:]
+        from wardian.terminal.wide import Standins, without_hidden
+
         if self._standins is None:
             self._standins = Standins()
         return without_hidden(text, self._standins.__getitem__)
@@ -210,24 +203,23 @@ class Filter:
                 return len(data) - at
         return 0
 
-    def _trailing(self, text: str, before: int) -> int:
+    def _trailing(self, text: str, before: int, wide: bool) -> int:
         """How many marks stand on the last character after ``text``; after a sequence, no more may come."""
-        at = len(text)
         count = 0
-        while at and count < MOST_MARKS and _mark.match(text, at - 1) and is_mark(text[at - 1]):
-            at -= 1
-            count += 1
-        if count == MOST_MARKS:
-            return count
-        if not at:
-            return min(before + count, MOST_MARKS)
+        if wide:
+            from wardian.terminal.wide import MOST_MARKS, trailing
+
+            count = trailing(text)
+            if count in (MOST_MARKS, len(text)):
+                return min(count + (before if count == len(text) else 0), MOST_MARKS)
+        at = len(text) - count
         if self._color and text[at - 1] in "mJKB":
             begin = text.rfind(ESC, 0, at)
             if begin >= 0 and _sequence.fullmatch(text, begin, at):
-                return MOST_MARKS
+                return _FULL
         return count
 
-    def _coloured(self, text: str) -> str:
+    def _coloured(self, text: str, wide: bool) -> str:
         """``text`` with its sequences written anew: a look is switched on just before the text that has it."""
         if not (self.screen.look or self._look.sequence or ESC in text):
             return text
@@ -242,8 +234,10 @@ class Filter:
             if not part:
                 continue
             sequence = look.sequence
-            if part[0] > "\x7f":
-                part = self._without_lead(part, MOST_MARKS)
+            if wide and part[0] > "\x7f":
+                from wardian.terminal.wide import without_lead
+
+                part = without_lead(part, _FULL)
             if "\n" in part:
                 current = self._line(part, sequence, current, add)
                 continue
@@ -276,11 +270,6 @@ class Filter:
         add(lines.replace("\n", f"{_RESET}\n{sequence}").replace(f"{sequence}{_RESET}", ""))
         add(f"{_RESET}{feeds}" if feeds else "")
         return "" if feeds else sequence
-
-    def _without_lead(self, text: str, before: int) -> str:
-        """``text`` with those marks at its beginning as stand-ins that do not fit upon the last character."""
-        lead = _leading.match(text)
-        return stack(lead[0], before) + text[lead.end() :] if lead else text
 
     def _follow(self, look: _Look, run: str) -> _Look:
         """The look to which a run of sequences leads from ``look``."""

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final, final
 
 from wardian.terminal.parser import Event, Parser
-from wardian.terminal.text import hidden
+from wardian.terminal.wide import hidden
 
 _CONTROLS: Final = MappingProxyType(
     {

@@ -36,12 +36,14 @@ from wardian.grants import (
     InputGrant,
     Null,
     OutputGrant,
+    TerminalGrant,
     TreeGrant,
 )
 from wardian.syntax.types import FuncType
 from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor
 from wardian.wasi.p1.memory import GuestMemory, NoMemory
 from wardian.wasi.p1.types import Preview
+from wardian.wasi.shield import ShieldedOutput, shielded
 
 Handler: TypeAlias = Callable[..., "int | None"]
 
@@ -83,6 +85,7 @@ class WasiContext:
         random: Random | None = None,
         wake_fd: int | None = None,
         open_files: int = 1024,
+        terminal: TerminalGrant = None,
     ) -> None:
         """Raises ``ValueError`` for an argument or variable that cannot be one."""
         self.memory: GuestMemory = NoMemory()
@@ -96,8 +99,9 @@ class WasiContext:
         self.waiter = Waiter(wake_fd)
         self.fds = Fds(open_files)
         self.fds.grant(input_descriptor(self.stdin))
-        self.fds.grant(output_descriptor(self.stdout))
-        self.fds.grant(output_descriptor(self.stderr))
+        self._shown = shielded((self.stdout, self.stderr), terminal)
+        for stream in self._shown:
+            self.fds.grant(output_descriptor(stream))
         for name, directory in preopens:
             self.fds.grant(preopen_descriptor(directory, name.encode("utf-8", "surrogateescape")))
         self._finalizer = weakref.finalize(self, self.fds.close)
@@ -121,14 +125,22 @@ class WasiContext:
                 HostRandom() if grants.seed is None else SeededRandom(grants.seed),
                 wake_fd,
                 grants.open_files,
+                grants.terminal,
             )
         except BaseException:
             for _, directory in preopens:
                 directory.close()
             raise
 
+    def finish(self) -> None:
+        """Write what is left of the output and give a terminal its usual look back, once the guest has ended."""
+        for stream in self._shown:
+            if isinstance(stream, ShieldedOutput):
+                stream.finish()
+
     def close(self) -> None:
-        """Close every descriptor the guest left open; a second call does nothing."""
+        """Close every descriptor the guest left open, after :meth:`finish`; a second call does nothing."""
+        self.finish()
         self._finalizer()
 
 
