@@ -98,13 +98,14 @@ class Test(NamedTuple):
 
 class Rule(NamedTuple):
     """System calls and what becomes of them. With ``when`` (any of these combinations of tests) it holds for those
-    calls, and all others end the worker; ``files`` rules hold only where directories are granted."""
+    calls, and ``otherwise`` for others; ``files`` rules hold only where directories are granted."""
 
     calls: str
     why: str
     verdict: Verdict = Verdict.ALLOW
     when: tuple[tuple[Test, ...], ...] = ()
     files: bool = False
+    otherwise: Verdict = Verdict.KILL
 
 
 _WORD: Final = 0xFFFFFFFF
@@ -172,9 +173,16 @@ RULES: Final = (
     Rule("getrlimit getrusage", "reading limits and usage"),
     Rule("ftruncate fallocate fadvise64 fsync fdatasync getdents64", "WASI: granted files and directories"),
     Rule(
-        "openat openat2 unlinkat mkdirat renameat renameat2 linkat symlinkat readlinkat utimensat statx",
+        "openat openat2 unlinkat mkdirat renameat renameat2 linkat symlinkat readlinkat statx",
         "WASI: names beneath granted directories; which, Landlock and openat2 decide",
         files=True,
+    ),
+    Rule(
+        "utimensat",
+        "WASI: times of open files; by name, which Landlock does not look at, only none",
+        when=((Test(1, _WHOLE, 0),),),
+        files=True,
+        otherwise=Verdict.DENIED,
     ),
     Rule(
         "openat openat2 readlinkat statx",
@@ -216,7 +224,8 @@ def _condition(rule: Rule) -> str:
     where = " where directories are granted" if rule.files else ""
     if not rule.when:
         return where
-    return f"{where} if {' or '.join(' and '.join(map(_described, tests)) for tests in rule.when)}"
+    other = "" if rule.otherwise is Verdict.KILL else f", else {rule.otherwise.value}"
+    return f"{where} if {' or '.join(' and '.join(map(_described, tests)) for tests in rule.when)}{other}"
 
 
 def _described(test: Test) -> str:

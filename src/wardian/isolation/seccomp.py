@@ -55,7 +55,7 @@ def _one(name: str, number: int, rule: Rule, own: int) -> Iterator[Step]:
         yield Return(VERDICTS[rule.verdict])
         yield Label(f"{name} {way}")
     if rule.when:
-        yield Return(VERDICTS[Verdict.KILL])
+        yield Return(VERDICTS[rule.otherwise])
     yield Label(f"not {name}")
 
 

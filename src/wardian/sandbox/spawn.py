@@ -34,7 +34,9 @@ _MAIN: Final = (
 class Zygote:
     """The process that workers are forked from, started when the first one is wanted. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, main: str = _MAIN) -> None:
+        """``main`` is the program: its arguments are the line's descriptor, the code cache, and the path of modules."""
+        self._main = main
         self._start_over()
         atexit.register(self.close)
         os.register_at_fork(after_in_child=self._start_over)
@@ -86,17 +88,17 @@ class Zygote:
         """The line to the zygote, which is started if there is none."""
         with self._lock:
             if self._channel is None:
-                self._process, self._channel = _start(cache)
+                self._process, self._channel = _start(self._main, cache)
             return self._channel
 
 
-def _start(cache: str | None) -> tuple[subprocess.Popen[bytes], socket.socket]:
+def _start(main: str, cache: str | None) -> tuple[subprocess.Popen[bytes], socket.socket]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         # Isolated, without an environment and in a session of its own: neither the caller's variables, nor its
         # directory, nor its terminal's keys reach a worker.
         process = subprocess.Popen(
-            [sys.executable, "-I", "-c", _MAIN, str(theirs.fileno()), cache or "", *sys.path],
+            [sys.executable, "-I", "-c", main, str(theirs.fileno()), cache or "", *sys.path],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
