@@ -111,7 +111,7 @@ class Grants(Record):
     """Everything a guest may have. ``args`` includes the program's own name, as ``argv[0]``.
 
     ``seed`` makes the guest's randomness a function of the seed; ``None`` means the host's entropy. ``open_files``
-    bounds the descriptors a guest has open at a time.
+    bounds the descriptors a guest has open at a time. To ``audit``, what the guest does with all this is written.
     """
 
     args: tuple[str, ...] = ()
@@ -123,5 +123,6 @@ class Grants(Record):
     clock: ClockGrant = RealClock()
     seed: int | None = None
     terminal: TerminalGrant = None
+    audit: Inherit | None = None
     open_files: int = 1024
     quota: FileQuota = FileQuota()

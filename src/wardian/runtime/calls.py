@@ -141,6 +141,18 @@ def throw_in(store: Store, error: WasmException) -> None:
     store.block[STORE.at["pending"]] = references.make_exception(store, error).reference
 
 
+def caller(process: Process) -> str | None:
+    """The name of the guest function that called the host function which runs on this thread, as a backtrace has it:
+    ``None`` if that cannot be told. Of use only before the host function calls a guest itself.
+    """
+    pc = process.native.peek(process.thread() + THREAD.at["caller"])
+    found = process.find_code(pc - 1)
+    owner = None if found is None else found.owner()
+    if found is None or owner is None:
+        return None
+    return str(Frame(found.index, owner.function_name(found.index)))
+
+
 def current_trap(process: Process) -> Trap:
     """The trap that has just ended a guest on this thread."""
     peek = process.native.peek

@@ -154,7 +154,7 @@ class Isolated:
             fd = grant.host if isinstance(grant.host, int) else _open_directory(grant.host)
             dirs.append(DirGrant(owned(fd), grant.guest, grant.readonly))
         changed: dict[str, object] = {"dirs": tuple(dirs)}
-        for role, name in enumerate(("stdin", "stdout", "stderr")):
+        for role, name in enumerate(("stdin", "stdout", "stderr", "audit")):
             stream = getattr(grants, name)
             if isinstance(stream, Inherit):
                 fds.append(role if stream.fd is None else stream.fd)

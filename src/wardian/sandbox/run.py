@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, final
 
@@ -34,10 +35,12 @@ from wardian.grants import (
     TreeGrant,
 )
 from wardian.limits import Limits, parse_size
+from wardian.runtime.calls import caller
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.syntax.types import F32, F64, FuncType, RefType
+from wardian.wasi.p1.audit import Audit, Sink, line_writer
 from wardian.wasi.p1.bind import host_imports
 from wardian.wasi.p1.context import WasiContext
 
@@ -66,6 +69,7 @@ def run(
     stderr: Literal["inherit"] | None = None,
     output_limit: int = 16 << 20,
     terminal: TerminalGrant = None,
+    audit: str | os.PathLike[str] | Sink | None = None,
     text: bool = False,
     timeout: float | None = None,
     memory: int | str | None = None,
@@ -88,6 +92,8 @@ def run(
       :class:`Tree` has bounds of its own.
     * ``terminal`` says what output may do to a terminal: ``"strict"``, ``"color"`` or ``"raw"``, wherever it goes; by
       default ``"color"`` on a terminal, and untouched bytes anywhere else.
+    * ``audit`` is told which capability the guest uses, is denied or runs out of: a file to which lines of JSON are
+      added, or a function that is called with each event.
     * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
     * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says; only there
@@ -116,19 +122,43 @@ def run(
         quota=quota or FileQuota(),
         terminal=terminal,
     )
-    if isolation is None:
-        assert isinstance(module, Module)
-        result = carry_out(module, limits, grants, imports or {}, unknown_imports, invoke, tuple(args), timeout)
-    else:
-        result = _isolated(
-            module, config, limits, grants, name is not None, imports or {}, unknown_imports, invoke, tuple(args),
-            timeout, cpu, isolation,
-        )  # fmt: skip
+    with _audited(audit, grants, direct=isolation is None) as (grants, sink):
+        if isolation is None:
+            assert isinstance(module, Module)
+            result = carry_out(
+                module, limits, grants, imports or {}, unknown_imports, invoke, tuple(args), timeout, sink
+            )
+        else:
+            result = _isolated(
+                module, config, limits, grants, name is not None, imports or {}, unknown_imports, invoke, tuple(args),
+                timeout, cpu, isolation,
+            )  # fmt: skip
     if text:
         result = result.__replace__(
             stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
         )
     return result.check() if check else result
+
+
+@contextmanager
+def _audited(
+    audit: str | os.PathLike[str] | Sink | None, grants: Grants, *, direct: bool
+) -> Iterator[tuple[Grants, Sink | None]]:
+    """The grants with the descriptor that events go to, or the function they are given to directly."""
+    if audit is None or (direct and callable(audit)):
+        yield grants, audit if callable(audit) else None
+        return
+    if not callable(audit):
+        fd = os.open(audit, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOCTTY, 0o600)
+        try:
+            yield grants.__replace__(audit=Inherit(fd)), None
+        finally:
+            os.close(fd)
+        return
+    from wardian.sandbox.listening import listening
+
+    with listening(audit) as fd:
+        yield grants.__replace__(audit=Inherit(fd)), None
 
 
 def _isolated(
@@ -174,9 +204,12 @@ def carry_out(
     invoke: str | None,
     args: tuple[Any, ...],
     timeout: float | None,
+    audit: Sink | None = None,
 ) -> RunResult:
     """One run in this process, everything being decided. Raises as :func:`run` does."""
-    job = _Job(module, limits, grants, imports, unknown)
+    if grants.audit is not None and grants.audit.fd is not None:
+        audit = line_writer(grants.audit.fd)
+    job = _Job(module, limits, grants, imports, unknown, audit)
     try:
         return job.run(invoke, args, timeout)
     finally:
@@ -195,11 +228,15 @@ class _Job:
         grants: Grants,
         imports: Mapping[str, Mapping[str, object]],
         unknown: str | None,
+        audit: Sink | None,
     ) -> None:
         self.module = module
         self.limits = limits
         self.store = Store(module.engine.process, limits)
-        self.context = WasiContext.from_grants(grants, self.store.wake_fd())
+        self.audit = None if audit is None else Audit(audit, lambda: caller(module.engine.process))
+        self.context = WasiContext.from_grants(grants, self.store.wake_fd(), self.audit)
+        if self.audit is not None:
+            self.audit.begin(grants)
         self.imports: dict[str, dict[str, object]] = {}
         wasi = host_imports(self.context)
         for asked in module.imports:
@@ -230,6 +267,8 @@ class _Job:
         out, err = self.context.stdout, self.context.stderr
         stdout, stderr = (stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (out, err))
         truncated = any(stream.truncated for stream in (out, err) if isinstance(stream, CaptureOutput))
+        if self.audit is not None:
+            self.audit.end(status, code, trap, truncated, self._peak())
         return RunResult(status, code, stdout, stderr, trap, Usage(seconds, self._peak()), truncated, values)
 
     def _call(self, invoke: str | None, args: tuple[Any, ...]) -> tuple[Any, ...]:

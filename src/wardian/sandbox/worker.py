@@ -182,7 +182,7 @@ def _with_descriptors(grants: Grants, fds: list[int]) -> Grants:
     """The grants with places in the list of descriptors as the descriptors themselves."""
     streams = {
         name: Inherit(fds[stream.fd])
-        for name in ("stdin", "stdout", "stderr")
+        for name in ("stdin", "stdout", "stderr", "audit")
         if isinstance(stream := getattr(grants, name), Inherit) and stream.fd is not None
     }
     places = [grant for grant in grants.dirs if isinstance(grant, DirGrant)]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from wardian.capability.errno import CapabilityError, Errno
 from wardian.syntax.types import FuncType
 from wardian.wasi.errno import NUMBERS, SUCCESS, number
-from wardian.wasi.p1.context import Handler, WasiContext
+from wardian.wasi.p1.context import Function, Handler, WasiContext
 from wardian.wasi.p1.table import FUNCTIONS
-from wardian.wasi.p1.types import PREVIEWS
+from wardian.wasi.p1.types import PREVIEWS, Preview
 
 
 def host_imports(ctx: WasiContext) -> dict[str, dict[str, Handler]]:
@@ -18,7 +18,7 @@ def host_imports(ctx: WasiContext) -> dict[str, dict[str, Handler]]:
     """
     return {
         preview.module: {
-            row.name: row.bind(ctx, preview, row) if row.bare else _guarded(row.bind(ctx, preview, row))
+            row.name: _bound(ctx, preview, row)
             for row in FUNCTIONS
             if row.name not in preview.lacks
         }
@@ -32,6 +32,12 @@ def host_types() -> dict[str, dict[str, FuncType]]:
         preview.module: {row.name: row.type for row in FUNCTIONS if row.name not in preview.lacks}
         for preview in PREVIEWS
     }
+
+
+def _bound(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
+    handler = row.bind(ctx, preview, row)
+    call = handler if row.bare else _guarded(handler)
+    return call if ctx.audit is None else ctx.audit.watched(row.name, call, ctx)
 
 
 def _guarded(handler: Handler) -> Handler:

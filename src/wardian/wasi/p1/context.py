@@ -40,6 +40,7 @@ from wardian.grants import (
     TreeGrant,
 )
 from wardian.syntax.types import FuncType
+from wardian.wasi.p1.audit import Audit
 from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor
 from wardian.wasi.p1.memory import GuestMemory, NoMemory
 from wardian.wasi.p1.types import Preview
@@ -86,6 +87,7 @@ class WasiContext:
         wake_fd: int | None = None,
         open_files: int = 1024,
         terminal: TerminalGrant = None,
+        audit: Audit | None = None,
     ) -> None:
         """Raises ``ValueError`` for an argument or variable that cannot be one."""
         self.memory: GuestMemory = NoMemory()
@@ -97,6 +99,7 @@ class WasiContext:
         self.clocks = clock or HostClocks()
         self.random = random or HostRandom()
         self.waiter = Waiter(wake_fd)
+        self.audit = audit
         self.fds = Fds(open_files)
         self.fds.grant(input_descriptor(self.stdin))
         self._shown = shielded((self.stdout, self.stderr), terminal)
@@ -107,8 +110,11 @@ class WasiContext:
         self._finalizer = weakref.finalize(self, self.fds.close)
 
     @classmethod
-    def from_grants(cls, grants: Grants, wake_fd: int | None = None) -> WasiContext:
-        """Turn ``grants`` into capabilities. Raises ``OSError`` if a directory or descriptor cannot be had."""
+    def from_grants(cls, grants: Grants, wake_fd: int | None = None, audit: Audit | None = None) -> WasiContext:
+        """Turn ``grants`` into capabilities; ``audit`` watches what the guest does with them.
+
+        Raises ``OSError`` if a directory or descriptor cannot be had.
+        """
         preopens: list[tuple[str, Directory]] = []
         clocks = _clocks(grants.clock)
         try:
@@ -126,6 +132,7 @@ class WasiContext:
                 wake_fd,
                 grants.open_files,
                 grants.terminal,
+                audit,
             )
         except BaseException:
             for _, directory in preopens:

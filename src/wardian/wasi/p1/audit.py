@@ -1,0 +1,221 @@
+"""The audit stream: which capability a guest used, was denied, or ran out of, and which of its functions asked.
+
+An event is a map of plain values, ready for JSON. Uses of an open descriptor, the clock and the like are told once for
+each function and descriptor; everything with a path, and every refusal, each time; how often each function was called
+is told in the last event. After :data:`MOST` events only that one follows, so a guest cannot fill a disk.
+
+Invariant: what is told of a path is what the guest said, never what the host made of it; nothing the guest wrote, read
+or was given (contents, values of variables) is told. Watching changes no result.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, Protocol, TypeAlias, final
+
+from wardian.capability.errno import Errno
+from wardian.errors import Trap, WardianError
+from wardian.grants import Grants
+from wardian.wasi.errno import NUMBERS
+from wardian.wasi.p1.fds import Fds
+from wardian.wasi.p1.groups import GROUP_OF
+from wardian.wasi.p1.memory import MASK, GuestMemory
+
+Event: TypeAlias = "dict[str, Any]"
+Sink: TypeAlias = Callable[[Event], object]
+Call: TypeAlias = "Callable[..., int | None]"
+
+MOST: Final = 100_000
+"""Events of one run, but for the last."""
+_LONGEST: Final = 4096
+"""Bytes of a path that are told."""
+
+_DENIED: Final = frozenset(
+    NUMBERS[each] for each in (Errno.ACCESS, Errno.PERMISSION, Errno.NOT_CAPABLE, Errno.READ_ONLY, Errno.NOT_SOCKET)
+)
+_LIMITED: Final = frozenset(
+    NUMBERS[each]
+    for each in (
+        Errno.TOO_MANY_OPEN,
+        Errno.TOO_MANY_OPEN_SYSTEM,
+        Errno.QUOTA,
+        Errno.FILE_TOO_BIG,
+        Errno.NO_SPACE,
+        Errno.NO_MEMORY,
+        Errno.INTERRUPTED,
+    )
+)
+_WORDS: Final = MappingProxyType({value: reason.value for reason, value in NUMBERS.items()})
+
+_PATHS: Final = MappingProxyType({
+    # function: for each path where its directory, pointer and length stand among the arguments
+    "path_create_directory": ((0, 1, 2),),
+    "path_filestat_get": ((0, 2, 3),),
+    "path_filestat_set_times": ((0, 2, 3),),
+    "path_link": ((0, 2, 3), (4, 5, 6)),
+    "path_open": ((0, 2, 3),),
+    "path_readlink": ((0, 1, 2),),
+    "path_remove_directory": ((0, 1, 2),),
+    "path_rename": ((0, 1, 2), (3, 4, 5)),
+    "path_symlink": ((2, 3, 4),),
+    "path_unlink_file": ((0, 1, 2),),
+})  # fmt: skip
+_DESCRIPTOR: Final = frozenset({"fd", "sock"})
+"""Functions whose first argument is a descriptor begin so."""
+_OPENED: Final = 8
+"""Where ``path_open`` is given the place for the new descriptor."""
+
+
+class Context(Protocol):
+    """What an audit sees of a guest's context."""
+
+    memory: GuestMemory
+
+    @property
+    def fds(self) -> Fds: ...
+
+
+@final
+class Audit:
+    """Watches one guest. ``sink`` is called with each event; what it raises ends the guest.
+
+    ``caller`` names the guest's function that asked, if it can.
+    """
+
+    def __init__(self, sink: Sink, caller: Callable[[], str | None] = lambda: None) -> None:
+        self._sink = sink
+        self._caller = caller
+        self._told = 0
+        self._seen: set[tuple[str, int, str]] = set()
+        self._names: dict[int, str] = {0: "stdin", 1: "stdout", 2: "stderr"}
+        self.calls: Counter[str] = Counter()
+
+    def tell(self, event: str, **fields: object) -> None:
+        """An event of the host's; ``None`` fields are left out. The last one is always told."""
+        if self._told > MOST and event != "end":
+            return
+        self._told += 1
+        if self._told > MOST and event != "end":
+            event, fields = "cut", {"after": MOST}
+        present = {name: value for name, value in fields.items() if value is not None}
+        self._sink({"time": round(time.time(), 6), "event": event, **present})
+
+    def begin(self, grants: Grants) -> None:
+        """Tell what was granted: names, no values."""
+        self.tell(
+            "start",
+            program=grants.args[0] if grants.args else None,
+            directories=[{"guest": each.guest, "readonly": each.readonly} for each in grants.dirs],
+            environment=[name for name, _ in grants.env],
+            open_files=grants.open_files,
+            terminal=grants.terminal,
+        )
+
+    def end(self, status: str, code: int, trap: Trap | None, truncated: bool, memory: int) -> None:
+        """Tell how the guest ended, and what it ran out of."""
+        if status == "timeout":
+            self.tell("limit", capability="time", outcome="limited")
+        if truncated:
+            self.tell("limit", capability="output", outcome="limited")
+        self.tell(
+            "end", status=status, returncode=code, trap=None if trap is None else trap.code, memory=memory,
+            calls=dict(self.calls.most_common()),
+        )  # fmt: skip
+
+    def watched(self, name: str, call: Call, ctx: Context) -> Call:
+        """``call``, the function ``name``, watched."""
+        paths = _PATHS.get(name)
+        has_descriptor = name.partition("_")[0] in _DESCRIPTOR
+
+        def watching(*arguments: int) -> int | None:
+            self.calls[name] += 1
+            asked = self._caller()
+            fd = arguments[0] & MASK if has_descriptor else -1
+            details = self._paths(ctx, paths, arguments) if paths else {}
+            if has_descriptor:
+                details = {"fd": fd, "name": self._name(ctx, fd)}
+            try:
+                code = call(*arguments)
+            except WardianError:
+                self._report(name, asked, 0, -1, bool(paths), details)  # proc_exit leaves so
+                raise
+            self._report(name, asked, code or 0, fd, bool(paths), details)
+            if not code:
+                self._follow(name, ctx, arguments, details)
+            return code
+
+        return watching
+
+    def _report(
+        self, name: str, asked: str | None, code: int, fd: int, always: bool, details: Mapping[str, Any]
+    ) -> None:
+        outcome = "used"
+        if code:
+            outcome = "denied" if code in _DENIED else "limited" if code in _LIMITED else "failed"
+        if not always and outcome in ("used", "failed"):
+            key = (name, fd, outcome)
+            if key in self._seen or len(self._seen) >= MOST:
+                return
+            self._seen.add(key)
+        self.tell(
+            "call", function=name, capability=GROUP_OF[name], outcome=outcome, error=_WORDS.get(code),
+            asked_by=asked, **details,
+        )  # fmt: skip
+
+    def _name(self, ctx: Context, fd: int) -> str | None:
+        found = self._names.get(fd)
+        if found is None:
+            entry = ctx.fds.entries.get(fd)
+            if entry is not None and entry.preopen is not None:
+                found = self._names[fd] = entry.preopen.decode(errors="replace")
+        return found
+
+    def _paths(self, ctx: Context, places: tuple[tuple[int, int, int], ...], arguments: tuple[int, ...]) -> Event:
+        """The paths as the guest gave them, each below the name of its directory."""
+        view = ctx.memory.view()
+        found: Event = {}
+        for label, (fd, pointer, length) in zip(("", "to_"), places, strict=False):
+            begin, size = arguments[pointer] & MASK, arguments[length] & MASK
+            text = bytes(view[begin : begin + min(size, _LONGEST)]).decode(errors="replace")
+            found[f"{label}fd"] = arguments[fd] & MASK
+            found[f"{label}directory"] = self._name(ctx, arguments[fd] & MASK)
+            found[f"{label}path"] = text
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _follow(self, name: str, ctx: Context, arguments: tuple[int, ...], details: Mapping[str, Any]) -> None:
+        """Keep the names of descriptors after a call that succeeded."""
+        if name == "path_open":
+            at = arguments[_OPENED] & MASK
+            fd = int.from_bytes(ctx.memory.view()[at : at + 4], "little")
+            directory = details.get("directory", "")
+            self._forget(fd)
+            self._names[fd] = f"{directory}/{details['path']}"[:_LONGEST]
+        elif name == "fd_close":
+            self._forget(arguments[0] & MASK)
+        elif name == "fd_renumber":
+            source, target = arguments[0] & MASK, arguments[1] & MASK
+            moved = self._names.get(source)
+            self._forget(source)
+            self._forget(target)
+            if moved is not None:
+                self._names[target] = moved
+
+    def _forget(self, fd: int) -> None:
+        self._names.pop(fd, None)
+        self._seen = {key for key in self._seen if key[1] != fd}
+
+
+def line_writer(fd: int) -> Sink:
+    """A sink that writes events to the descriptor ``fd``: lines of JSON, in ASCII. It raises ``OSError``."""
+
+    def write(event: Event) -> None:
+        line = memoryview((json.dumps(event) + "\n").encode("ascii"))
+        while line:
+            line = line[os.write(fd, line) :]
+
+    return write
