@@ -142,8 +142,8 @@ def inline_symbol(index: int) -> str:
 class Resume(Record):
     """Going on in the middle of a function: before its loop number ``loop`` (in order, from 1).
 
-    Locals are at ``locals`` from the frame pointer that is passed, the first operand at ``operands``, the next ones 8
-    bytes below each other.
+    Locals are at ``locals`` from the frame pointer that is passed; operands are below each other, 8 bytes each, vectors
+    16, the first one's last 8 bytes at ``operands``.
     """
 
     loop: int

@@ -91,8 +91,10 @@ class Resumption:
         b.br(label)
         kept, b.lines = b.lines, []
         places = list(zip(self._resume.locals, lo.locals, lo.local_types, strict=True))
-        for i, (slot, (_, kind)) in enumerate(zip(self._slots, lo.stack, strict=True)):
-            places.append((self._resume.operands - 8 * i, slot, kind))
+        at = self._resume.operands + 8
+        for slot, (_, kind) in zip(self._slots, lo.stack, strict=True):
+            at -= 16 if kind[0] == "<" else 8
+            places.append((at, slot, kind))
         for at, slot, kind in places:
             b.store(b.load(b.offset(("%fp", "ptr"), at), kind, ""), slot, "")
         b.br(label)

@@ -11,12 +11,12 @@ from functools import cache
 from typing import Final, final
 
 from wardian.compile.baseline.library import Group, Library
-from wardian.compile.baseline.shapes import FLOAT, WORD
+from wardian.compile.baseline.shapes import FLOAT, VECTOR, WORD
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
-from wardian.syntax.types import F32, F64, I32, V128, FuncType, NumType, RefType, ValType
+from wardian.syntax.types import F32, F64, I32, I64, V128, FuncType, NumType, RefType, ValType
 from wardian.vm.layout import InstanceLayout
 from wardian.vm.memory import GUARD
 
@@ -47,10 +47,27 @@ MAX_OFFSET: Final = min(GUARD, 1 << 31) - 64
 
 
 def class_of(type: ValType) -> int:
-    """Class of the places values of ``type`` are in."""
+    """Class of the places values of ``type``, which is no vector, are in."""
     if type is V128:
-        raise Unsupported("v128")
+        raise Unsupported("v128 beyond a function")
     return FLOAT if type is F32 or type is F64 else WORD
+
+
+def classes_of(types: Sequence[ValType]) -> tuple[int, ...]:
+    """Classes of the operands that values of ``types`` are."""
+    found: list[int] = []
+    for t in types:
+        found += (VECTOR, VECTOR) if t is V128 else (class_of(t),)
+    return tuple(found)
+
+
+def memory_offset(imm: tuple[int, ...]) -> int:
+    """The offset of an access to memory 0."""
+    if imm[2]:
+        raise Unsupported("several memories")
+    if imm[1] >= MAX_OFFSET:
+        raise Unsupported("large offset")
+    return imm[1]
 
 
 @cache
@@ -83,7 +100,7 @@ class BaselineFacts:
         self.branch: list[tuple[Group, ...]] = [
             (groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS
         ]
-        self.move: tuple[Group, ...] = (groups["move w"], groups["move f"])
+        self.move: tuple[Group, ...] = (groups["move w"], groups["move f"], groups["move w"])
         self._calls: dict[tuple[str, int], tuple[Group, tuple[int, ...], int | None]] = {}
         self._globals: dict[tuple[str, int], tuple[Group, int, int]] = {}
 
@@ -106,6 +123,10 @@ class BaselineFacts:
             name = call_group(kind, letters, "" if result is None else _LETTERS[result])
             found = self._calls[key] = self.more_group(name), classes, result
         return found
+
+    def memory_address(self) -> NumType:
+        """Type of addresses of memory 0."""
+        return I64 if self.memories and self.memories[0].limits.is64 else I32
 
     def more_group(self, name: str) -> Group:
         """Stencils the library may have to be given first."""

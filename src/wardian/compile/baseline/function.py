@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from wardian.compile.baseline.assembler import UNSIGNED
-from wardian.compile.baseline.facts import BaselineFacts, class_of
+from wardian.compile.baseline.facts import BaselineFacts, class_of, classes_of
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, Group, Stencil
 from wardian.compile.baseline.machine import (
@@ -24,10 +24,10 @@ from wardian.compile.baseline.machine import (
     STACK_ARGUMENTS,
     WORD_ARGUMENTS,
 )
-from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Place
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, VECTOR, WORD, Place
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax.instructions import BY_NAME, Row
-from wardian.syntax.types import NumType, RefType, ValType
+from wardian.syntax.types import V128, NumType, RefType, ValType
 from wardian.vm.layout import FUNCREF
 
 MAX_LOCALS: Final = 500
@@ -119,6 +119,7 @@ class Baseline:
         "_deepest",
         "_floats",
         "_frame_at",
+        "_get",
         "_hot",
         "_index",
         "_live",
@@ -190,11 +191,12 @@ class Baseline:
         for count, t in runs:
             if count > MAX_LOCALS:
                 raise Unsupported("many locals")
-            classes += [class_of(t)] * count
+            classes += [VECTOR if t is V128 else class_of(t)] * count
         if len(classes) > MAX_LOCALS:
             raise Unsupported("many locals")
         self.home = self._homes(classes, *module.bodies[index])
-        self._slots = sum(p[0] == SLOT for p in self.home)
+        self._get = None if VECTOR in classes else _LOCAL_GET
+        self._slots = sum(p[0] == SLOT for p in self.home) + classes.count(VECTOR)
         self._floats: list[tuple[Place, Place]] = []
         self._words: list[tuple[Place, Place]] = []
         for place in self.home:
@@ -202,7 +204,7 @@ class Baseline:
                 self._slots += 1
                 pinned = self._floats if place[2] == FLOAT else self._words
                 pinned.append((place, (SLOT, -SAVED_BYTES - 8 * self._slots, place[2])))
-        self._own: list[list[Place]] = [[], []]
+        self._own: list[list[Place]] = [[], [], []]
         self._frame_at = 0
         self._enter(params)
         self.frames.append(Frame(FUNCTION, 0, (), results, 0))
@@ -217,14 +219,14 @@ class Baseline:
             local = found[0]
             if count < _PIN_FROM or not (free[WORD] or free[FLOAT]):
                 break
-            if local < len(classes) and free[classes[local]]:
+            if local < len(classes) and classes[local] != VECTOR and free[classes[local]]:
                 pinned[local] = (free[classes[local]].pop(0), 0, classes[local])
         homes: list[Place] = []
         slot = 0
         for local, cls in enumerate(classes):
             place = pinned.get(local)
             if place is None:
-                slot += 1
+                slot += 2 if cls == VECTOR else 1
                 place = (SLOT, -SAVED_BYTES - 8 * slot, cls)
             homes.append(place)
         return homes
@@ -253,6 +255,8 @@ class Baseline:
         if any(place[0] == SLOT for place in declared):
             self.emit(group("clear").get(0))
         for code, value, cls in declared:
+            if cls == VECTOR:
+                self.emit(group("clear word").get(code), a=value + 8)
             self.emit(group("clear float" if cls == FLOAT and code != SLOT else "clear word").get(code), a=value)
 
     # -- the stream ----------------------------------------------------------------------------------------------------
@@ -261,7 +265,7 @@ class Baseline:
         """Compile one instruction the validator has just taken; ``reachable`` is its verdict from before."""
         if self.skip:
             self.skip -= 1
-        elif row is _LOCAL_GET and reachable:
+        elif row is self._get and reachable:
             # FAST: every fourth instruction.
             self.ops.append(self.home[imm])
         elif reachable:
@@ -280,7 +284,7 @@ class Baseline:
             raise Unsupported("many operands")
         while len(places) <= depth:
             at = len(places)
-            places.append((at, 0, cls) if at < OPERANDS else self.slot(at, cls))
+            places.append((at, 0, cls) if at < OPERANDS and cls != VECTOR else self.slot(at, cls))
         return places[depth]
 
     def slot(self, depth: int, cls: int) -> Place:
@@ -484,9 +488,9 @@ class Baseline:
             return (), ()
         if isinstance(imm, int):
             type_ = self.facts.func_type(imm)
-            return tuple([class_of(t) for t in type_.params]), tuple([class_of(t) for t in type_.results])
+            return classes_of(type_.params), classes_of(type_.results)
         assert isinstance(imm, NumType | RefType)
-        return (), (class_of(imm),)
+        return (), classes_of((imm,))
 
     def places(self, height: int, classes: tuple[int, ...]) -> None:
         """Control arrives from elsewhere: every operand is in its own place, those from ``height`` on are of

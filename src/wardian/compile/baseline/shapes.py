@@ -12,7 +12,9 @@ from typing import Final, TypeAlias
 
 WORD: Final = 0
 FLOAT: Final = 1
-"""Classes of places: integers and references; floats."""
+VECTOR: Final = 2
+"""Classes of places: integers and references; floats; halves of vectors. A vector is two operands, always in
+neighbouring slots: the upper half, and then, at the lower address, the lower one."""
 
 OPERANDS: Final = 4
 """Operand registers of each class: codes 0 to 3."""

@@ -7,6 +7,7 @@ lowering. Nothing here says what an instruction computes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, final
@@ -19,7 +20,8 @@ from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.holes import Hole, declarations, narrow, wide
 from wardian.compile.baseline.library import encode
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Shape, pack, variants
-from wardian.compile.baseline.templates import CLASS, Facts, Template, push_slots, register_of
+from wardian.compile.baseline.templates import CLASS, Facts, Template, push_operands, push_slots, register_of
+from wardian.compile.baseline.vectors import immediates, is_vector, signature
 from wardian.compile.emit import METADATA, Value, const
 from wardian.compile.lowering import handlers
 from wardian.record import Record
@@ -31,6 +33,7 @@ from wardian.syntax.types import (
     FUNCREF,
     I32,
     I64,
+    V128,
     FuncType,
     NumType,
     TableType,
@@ -231,6 +234,7 @@ def collect(flavour: Flavour) -> Maker:
     _moves(maker)
     _control(maker)
     _calls(maker)
+    _vectors(maker, flavour)
     if flavour.options.exceptions:
         _exceptions(maker)
     _tiers(maker)
@@ -460,6 +464,29 @@ def call(maker: Maker, kind: str, params: str, result: str) -> None:
             t.clobber(keep_floats=False)
 
         maker.single(group, code, build)
+
+
+def _vectors(maker: Maker, flavour: Flavour) -> None:
+    """Everything about vectors in slots only: one stencil for each instruction, and for each lane it can name."""
+    for row in filter(is_vector, ROWS):
+        params, result = signature(row, I64 if flavour.is64 else I32)
+        for key, imm in immediates(row, Hole("I_s")):
+
+            maker.single(f"do {row.name}", key, partial(_in_slots, row=row, imm=imm, params=params, result=result))
+
+    def select(t: Template) -> None:
+        push_operands(t, (V128, V128, I32))
+        t.do({row.name: row for row in ROWS}["select"])
+        t.result("")
+
+    maker.single("select v", 0, select)
+
+
+def _in_slots(t: Template, row: Row, imm: object, params: tuple[NumType, ...], result: NumType | None) -> None:
+    push_operands(t, params)
+    t.do(row, imm)
+    if result is not None:
+        t.result("")
 
 
 def _exceptions(maker: Maker) -> None:

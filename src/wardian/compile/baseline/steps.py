@@ -11,14 +11,23 @@ from types import MappingProxyType
 from typing import Final, NoReturn
 
 from wardian.compile.baseline.exceptions import land_exceptions, throw, throw_ref, try_table
-from wardian.compile.baseline.facts import COMPARISONS, MAX_OFFSET, PLAIN
+from wardian.compile.baseline.facts import COMPARISONS, PLAIN, memory_offset
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
-from wardian.compile.baseline.shapes import CONSTANT, FLOAT, WORD, Place
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, VECTOR, WORD, Place
 from wardian.compile.baseline.unsupported import Unsupported
+from wardian.compile.baseline.vectors import (
+    halves,
+    is_vector,
+    select_vector,
+    set_vector,
+    shuffle,
+    vector,
+    vector_const,
+)
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS, Row
-from wardian.syntax.types import F32, F64, I32, I64
+from wardian.syntax.types import F32, F64, I32, I64, V128, NumType
 
 _BR_IF: Final = 0x0D
 _IF: Final = 0x04
@@ -124,12 +133,16 @@ def _const_float(c: Baseline, offset: int, row: Row, imm: int) -> None:
 
 
 def _local_get(c: Baseline, offset: int, row: Row, imm: int) -> None:
-    c.ops.append(c.home[imm])
+    home = c.home[imm]
+    c.ops += halves(home) if home[2] == VECTOR else (home,)
 
 
 def _local_set(c: Baseline, offset: int, row: Row, imm: int) -> None:
-    value = c.ops.pop()
     home = c.home[imm]
+    if home[2] == VECTOR:
+        set_vector(c, home)
+        return
+    value = c.ops.pop()
     if value == home:
         return
     if c.ops:
@@ -139,7 +152,7 @@ def _local_set(c: Baseline, offset: int, row: Row, imm: int) -> None:
 
 def _local_tee(c: Baseline, offset: int, row: Row, imm: int) -> None:
     _local_set(c, offset, row, imm)
-    c.ops.append(c.home[imm])
+    _local_get(c, offset, row, imm)
 
 
 def _global_get(c: Baseline, offset: int, row: Row, imm: int) -> None:
@@ -156,11 +169,15 @@ def _global_set(c: Baseline, offset: int, row: Row, imm: int) -> None:
 
 
 def _drop(c: Baseline, offset: int, row: Row, imm: None) -> None:
-    c.ops.pop()
+    if c.ops.pop()[2] == VECTOR:
+        c.ops.pop()
 
 
 def _select(c: Baseline, offset: int, row: Row, imm: object) -> None:
     ops = c.ops
+    if ops[-2][2] == VECTOR:
+        select_vector(c)
+        return
     depth = len(ops) - 3
     cond, y, x = c.settled(ops.pop(), depth + 2), ops.pop(), ops.pop()
     y, x = c.settled(y, depth + 1), c.settled(x, depth)
@@ -173,17 +190,8 @@ def _select(c: Baseline, offset: int, row: Row, imm: object) -> None:
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-def _offset(imm: tuple[int, int, int]) -> int:
-    _, offset, memory = imm
-    if memory:
-        raise Unsupported("several memories")
-    if offset >= MAX_OFFSET:
-        raise Unsupported("large offset")
-    return offset
-
-
 def _load(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
-    at = _offset(imm)
+    at = memory_offset(imm)
     a = c.ops.pop()
     if a[0] == CONSTANT:
         a = c.settled(a, len(c.ops))
@@ -202,7 +210,7 @@ def _load(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None
 
 
 def _store(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
-    at = _offset(imm)
+    at = memory_offset(imm)
     ops = c.ops
     b = ops.pop()
     a = ops.pop()
@@ -441,6 +449,7 @@ _CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.MemoryFill: _bulk,
         f.MemoryCopy: _bulk,
         f.Store: _store,
+        f.SimdShuffle: shuffle,
     }
 )
 _DEAD: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
@@ -453,7 +462,9 @@ _DEAD: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.End: _end_dead,
     }
 )
-_CONSTANTS: Final = MappingProxyType({I32: _const32, I64: _const64, F32: _const_float, F64: _const_float})
+_CONSTANTS: Final[Mapping[NumType, Step]] = MappingProxyType(
+    {I32: _const32, I64: _const64, F32: _const_float, F64: _const_float, V128: vector_const}
+)
 
 
 def _step_of(row: Row) -> Step:
@@ -469,6 +480,8 @@ def _step_of(row: Row) -> Step:
         return _load
     if isinstance(family, f.Call | f.CallIndirect) and not family.tail:
         return _call if isinstance(family, f.Call) else _call_indirect
+    if is_vector(row):
+        return vector
     return _CONTROL.get(type(family), _refuse)
 
 

@@ -17,12 +17,12 @@ from wardian.compile.emit import Value
 from wardian.compile.function import Handlers, Lowering, ModuleFacts
 from wardian.compile.options import CodeOptions
 from wardian.syntax.instructions import Row
-from wardian.syntax.types import F32, F64, I32, I64, FuncType, GlobalType, MemoryType, TableType, ValType
+from wardian.syntax.types import F32, F64, I32, I64, V128, FuncType, GlobalType, MemoryType, TableType, ValType
 from wardian.vm.traps import TrapCode
 
 SLOT_BYTES: Final = 8
 
-_TYPES: Final = {I32: "i32", I64: "i64", F32: "float", F64: "double"}
+_TYPES: Final = {I32: "i32", I64: "i64", F32: "float", F64: "double", V128: "<16 x i8>"}
 CLASS: Final = {I32: WORD, I64: WORD, F32: FLOAT, F64: FLOAT}
 
 _ALL: Final = ", ".join([f"{t} {n}" for n, t in PARAMETERS])
@@ -218,6 +218,13 @@ def register_of(position: int, cls: int) -> str:
 def slots(first: str, count: int) -> list[str]:
     """Pointers to ``count`` neighbouring slots of which the hole ``first`` is the first."""
     return [pointer(first, -SLOT_BYTES * i) for i in range(count)]
+
+
+def push_operands(template: Template, types: Sequence[ValType]) -> None:
+    """Push operands that lie in slots anywhere."""
+    b = template.lo.b
+    for name, t in zip("ABC", types, strict=False):
+        template.lo.push(b.load(b.offset(("%fp", "ptr"), Hole(f"{name}_s")), _TYPES[cast(Any, t)], ""))
 
 
 def push_slots(template: Template, first: str, types: Sequence[ValType]) -> None:

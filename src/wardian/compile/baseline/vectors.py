@@ -1,0 +1,141 @@
+"""What the baseline compiler does with vectors: every operand of a vector instruction in slots, and its result.
+
+Invariant: the halves of a vector are moved one by one but always together, so they lie in neighbouring slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from wardian.compile.baseline.facts import class_of, memory_offset
+from wardian.compile.baseline.function import Baseline
+from wardian.compile.baseline.shapes import SLOT, VECTOR, Place
+from wardian.syntax import families as f
+from wardian.syntax.instructions import BY_NAME, Row
+from wardian.syntax.types import V128, NumType
+
+_LANES: Final = (f.SimdExtractLane, f.SimdReplaceLane)
+_LANE_ACCESSES: Final = (f.SimdLoadLane, f.SimdStoreLane)
+_ACCESSES: Final = (
+    f.SimdLoad,
+    f.SimdLoadExtend,
+    f.SimdLoadSplat,
+    f.SimdLoadZero,
+    f.SimdLoadLane,
+    f.SimdStore,
+    f.SimdStoreLane,
+)
+_TAKES_VECTOR: Final = (f.SimdLoadLane, f.SimdStore, f.SimdStoreLane)
+_GIVES_NONE: Final = (f.SimdStore, f.SimdStoreLane)
+_NOWHERE: Final = 0xFF
+"""An index of ``i8x16.swizzle`` that gives 0."""
+
+
+def is_vector(row: Row) -> bool:
+    """Is there a group of stencils for ``row``, with operands in slots?"""
+    return row.feature in ("simd", "relaxed_simd") and not isinstance(row.family, f.Const | f.SimdShuffle)
+
+
+def signature(row: Row, address: NumType) -> tuple[tuple[NumType, ...], NumType | None]:
+    """Types of the operands and of the result of a vector instruction."""
+    if isinstance(row.family, _ACCESSES):
+        params = (address, V128) if isinstance(row.family, _TAKES_VECTOR) else (address,)
+        return params, None if isinstance(row.family, _GIVES_NONE) else V128
+    assert row.params is not None and row.results
+    result = row.results[0]
+    assert isinstance(result, NumType)
+    return tuple(t for t in row.params if isinstance(t, NumType)), result
+
+
+def immediates(row: Row, offset: int) -> Iterator[tuple[int, Any]]:
+    """``(key of the stencil, immediate)`` for each stencil of a row."""
+    family = row.family
+    if isinstance(family, _LANES):
+        yield from ((lane, lane) for lane in range(family.shape.lanes))
+    elif isinstance(family, f.SimdLoadLane | f.SimdStoreLane):
+        yield from ((lane, (0, offset, 0, lane)) for lane in range(family.shape.lanes))
+    else:
+        yield 0, (0, offset, 0) if isinstance(family, _ACCESSES) else None
+
+
+def halves(place: Place) -> tuple[Place, Place]:
+    """The operands a vector local is."""
+    return (SLOT, place[1] + 8, VECTOR), (SLOT, place[1], VECTOR)
+
+
+def _take(c: Baseline) -> int:
+    """Pop an operand, a vector or not: displacement of the slot or slots it is in."""
+    ops = c.ops
+    place = ops.pop()
+    if place[2] == VECTOR:
+        assert ops.pop()[1] == place[1] + 8, "a vector was torn apart"
+        return place[1]
+    slot = c.slot(len(ops), place[2])
+    if place != slot:
+        c.move(place, slot)
+    return slot[1]
+
+
+def _give(c: Baseline) -> int:
+    """Push a vector that is about to be made: displacement of its slots."""
+    c.ops.append(c.own(len(c.ops), VECTOR))
+    c.ops.append(c.own(len(c.ops), VECTOR))
+    return c.ops[-1][1]
+
+
+def vector(c: Baseline, offset: int, row: Row, imm: Any) -> None:
+    """Any vector instruction but the ones below."""
+    family = row.family
+    at = memory_offset(imm) if isinstance(family, _ACCESSES) else 0
+    key = imm[3] if isinstance(family, _LANE_ACCESSES) else imm if isinstance(family, _LANES) else 0
+    params, result = signature(row, c.facts.memory_address())
+    taken = [_take(c) for _ in params]
+    taken.reverse()
+    d = 0
+    if result is V128:
+        d = _give(c)
+    elif result is not None:
+        place = c.slot(len(c.ops), class_of(result))
+        c.ops.append(place)
+        d = place[1]
+    a, b, third = (*taken, 0, 0)[:3]
+    c.emit(c.do[row.index].get(key), a, b, third, d, at)
+
+
+def vector_const(c: Baseline, offset: int, row: Row, imm: bytes) -> None:
+    _put(c, _give(c), imm)
+
+
+def _put(c: Baseline, to: int, value: bytes) -> None:
+    for at in (0, 8):
+        word = int.from_bytes(value[at : at + 8], "little", signed=True)
+        c.emit(c.group("const w").get(SLOT), a=word, d=to + at)
+
+
+def shuffle(c: Baseline, offset: int, row: Row, imm: bytes) -> None:
+    """Both operands' bytes put in place by ``i8x16.swizzle``, and joined."""
+    b, a = _take(c), _take(c)
+    to = _give(c)
+    indices = c.own(len(c.ops) + 3, VECTOR)[1]
+    swizzle, join = (c.do[BY_NAME[name].index].get(0) for name in ("i8x16.swizzle", "v128.or"))
+    _put(c, indices, bytes(i if i < 16 else _NOWHERE for i in imm))
+    c.emit(swizzle, a, indices, 0, to)
+    _put(c, indices, bytes(i - 16 if i >= 16 else _NOWHERE for i in imm))
+    c.emit(swizzle, b, indices, 0, indices)
+    c.emit(join, to, indices, 0, to)
+
+
+def set_vector(c: Baseline, home: Place) -> None:
+    """``local.set`` of a vector."""
+    value = c.ops[-2:]
+    del c.ops[-2:]
+    for source, target in zip(value, halves(home), strict=True):
+        if source != target:
+            c.unhand(target)
+            c.move(source, target)
+
+
+def select_vector(c: Baseline) -> None:
+    condition, y, x = _take(c), _take(c), _take(c)
+    c.emit(c.group("select v").get(0), x, y, condition, _give(c))
