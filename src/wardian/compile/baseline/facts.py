@@ -41,7 +41,8 @@ PLAIN: Final = (
 )
 """Families of the instructions that take numbers from the stack and put one there, without immediates."""
 
-_LETTERS: Final = ("w", "f")
+LETTERS: Final = "wfv"
+"""Of each class, in the names of groups."""
 MAX_OFFSET: Final = min(GUARD, 1 << 31) - 64
 """Offsets from here on do not fit the field of a stencil."""
 
@@ -49,8 +50,13 @@ MAX_OFFSET: Final = min(GUARD, 1 << 31) - 64
 def class_of(type: ValType) -> int:
     """Class of the places values of ``type``, which is no vector, are in."""
     if type is V128:
-        raise Unsupported("v128 beyond a function")
+        raise Unsupported("v128 in globals or exceptions")
     return FLOAT if type is F32 or type is F64 else WORD
+
+
+def local_class(type: ValType) -> int:
+    """Class of a local, a vector or not."""
+    return VECTOR if type is V128 else class_of(type)
 
 
 def classes_of(types: Sequence[ValType]) -> tuple[int, ...]:
@@ -110,17 +116,17 @@ class BaselineFacts:
         return comp
 
     def call(self, kind: str, type_index: int) -> tuple[Group, tuple[int, ...], int | None]:
-        """``(stencils, classes of the parameters, class of the result)`` for a call of that type."""
+        """``(stencils, classes of the operands, class of the result)`` for a call of that type."""
         key = kind, type_index
         found = self._calls.get(key)
         if found is None:
             type_ = self.func_type(type_index)
             if len(type_.results) > 1:
                 raise Unsupported("several results")
-            classes = tuple([class_of(t) for t in type_.params])
-            result = class_of(type_.results[0]) if type_.results else None
-            letters = "".join([_LETTERS[c] for c in classes])
-            name = call_group(kind, letters, "" if result is None else _LETTERS[result])
+            classes = classes_of(type_.params)
+            result = local_class(type_.results[0]) if type_.results else None
+            letters = "".join([LETTERS[local_class(t)] for t in type_.params])
+            name = call_group(kind, letters, "" if result is None else LETTERS[result])
             found = self._calls[key] = self.more_group(name), classes, result
         return found
 
@@ -153,7 +159,7 @@ class BaselineFacts:
 
 def throw_group(classes: Sequence[int]) -> str:
     """Name of the group of a ``throw`` of values of these classes."""
-    return f"throw {''.join([_LETTERS[c] for c in classes])}"
+    return f"throw {''.join([LETTERS[c] for c in classes])}"
 
 
 def payload_group(type: ValType) -> str:
@@ -164,5 +170,5 @@ def payload_group(type: ValType) -> str:
 
 
 def call_group(kind: str, params: str, result: str) -> str:
-    """Name of the group of a call: ``kind`` is near, far or indirect, and a letter each is ``w`` (integer) or ``f``."""
+    """Name of the group of a call: ``kind`` is near, far or indirect, and there is a letter of :data:`LETTERS` each."""
     return f"call {kind} {params}:{result}"

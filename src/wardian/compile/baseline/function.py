@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from wardian.compile.baseline.assembler import UNSIGNED
-from wardian.compile.baseline.facts import BaselineFacts, class_of, classes_of
+from wardian.compile.baseline.facts import LETTERS, BaselineFacts, classes_of, local_class
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, Group, Stencil
 from wardian.compile.baseline.machine import (
@@ -27,7 +27,7 @@ from wardian.compile.baseline.machine import (
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, VECTOR, WORD, Place
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax.instructions import BY_NAME, Row
-from wardian.syntax.types import V128, NumType, RefType, ValType
+from wardian.syntax.types import NumType, RefType, ValType
 from wardian.vm.layout import FUNCREF
 
 MAX_LOCALS: Final = 500
@@ -185,13 +185,13 @@ class Baseline:
         type_ = facts.func_type(module.funcs[index])
         if len(type_.results) > 1:
             raise Unsupported("several results")
-        results = tuple([class_of(t) for t in type_.results])
-        params = [class_of(t) for t in type_.params]
+        results = classes_of(type_.results)
+        params = [local_class(t) for t in type_.params]
         classes = list(params)
         for count, t in runs:
             if count > MAX_LOCALS:
                 raise Unsupported("many locals")
-            classes += [VECTOR if t is V128 else class_of(t)] * count
+            classes += [local_class(t)] * count
         if len(classes) > MAX_LOCALS:
             raise Unsupported("many locals")
         self.home = self._homes(classes, *module.bodies[index])
@@ -241,6 +241,12 @@ class Baseline:
         stacked = 0
         for local, cls in enumerate(params):
             code, value, _ = self.home[local]
+            if cls == VECTOR:
+                if arrived[FLOAT] == _REGISTERS[FLOAT]:
+                    raise Unsupported("many parameters")
+                self.emit(group("argument v").get(arrived[FLOAT]), a=value)
+                arrived[FLOAT] += 1
+                continue
             if arrived[cls] < _REGISTERS[cls]:
                 self.emit(group("argument " + "wf"[cls]).get(arrived[cls] | code << 4), a=value)
                 arrived[cls] += 1
@@ -365,7 +371,8 @@ class Baseline:
         self.bind(self.emit(self.group("jump").get(0)), hot.back)
         self.bind(better, len(self.out))
         results = self.frames[0].results
-        self.emit(self.group("enter " + "".join(["wf"[c] for c in results])).get(0))
+        result = LETTERS[results[0]] if results else ""
+        self.emit(self.group(f"enter {result}").get(0), d=self.own(1, VECTOR)[1] if result == "v" else 0)
         self.places(0, results)
         self.return_()
 
@@ -509,7 +516,7 @@ class Baseline:
             self.emit(self.facts.library.group("return ").get(self._pops))
             return
         place = self.ops[-1]
-        self.emit(self.facts.library.group("return " + "wf"[results[0]]).get(place[0] | self._pops), a=place[1])
+        self.emit(self.facts.library.group("return " + LETTERS[results[0]]).get(place[0] | self._pops), a=place[1])
 
     def group(self, name: str) -> Group:
         return self.facts.library.group(name)

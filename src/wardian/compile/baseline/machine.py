@@ -167,6 +167,15 @@ def result(cls: int | None, code: int) -> str:
     return f" movaps {_name(cls, code)}, %xmm0\n"
 
 
+def vector_argument(register: str) -> str:
+    """A vector into its local's slots (``@A_s``)."""
+    return f" movups {register}, A_s(%rbp)\n"
+
+
+def vector_result() -> str:
+    return " movups A_s(%rbp), %xmm0\n"
+
+
 def clear() -> str:
     """Zero for :func:`clear_slot`."""
     return " xorl %eax, %eax\n"

@@ -51,9 +51,13 @@ CALL_WORDS: Final = 8
 CALL_MIXED: Final = 3
 THROWN: Final = 3
 """Exceptions with that many integers are."""
-RESULTS: Final[Mapping[str, tuple[NumType, ...]]] = MappingProxyType({"": (), "w": (I64,), "f": (F64,)})
+RESULTS: Final[Mapping[str, tuple[NumType, ...]]] = MappingProxyType(
+    {"": (), "w": (I64,), "f": (F64,), "v": (V128,)}
+)
 """What a call returns -> how stencils take it: both floats are the low part of the same register."""
-_CALL_TYPES: Final = MappingProxyType({"w": I64, "f": F64})
+_CALL_TYPES: Final = MappingProxyType({"w": I64, "f": F64, "v": V128})
+_RESULT: Final = MappingProxyType({I64: "%t0", F64: "%f0", V128: ""})
+"""Where stencils have the result of a call; a vector is in its slots."""
 GLOBALS: Final = MappingProxyType({"i32": I32, "i64": I64, "f32": F32, "f64": F64})
 
 
@@ -416,12 +420,12 @@ def _tiers(maker: Maker) -> None:
 
         def enter(t: Template, results: tuple[NumType, ...] = results) -> None:
             code = t.lo.b.cast("inttoptr", ("%t0", "i64"), "ptr")
-            kind = "void" if not results else "double" if CLASS[results[0]] == FLOAT else "i64"
+            kind = t.lo.facts.llvm(results[0]) if results else "void"
             value = t.lo.b.call(kind, code, [("%ctx", "ptr"), ("%fp", "ptr")], "tailcc ")
             t.clobber(keep_floats=False)
             if results:
                 t.lo.push(value)
-                t.result("%f0" if CLASS[results[0]] == FLOAT else "%t0")
+                t.result(_RESULT[results[0]])
 
         maker.single(f"enter {name}", 0, enter)
 
@@ -433,7 +437,7 @@ def call_shapes() -> Iterable[str]:
 
 
 def _calls(maker: Maker) -> None:
-    for kind, params, result in product(("near", "far", "indirect"), call_shapes(), RESULTS):
+    for kind, params, result in product(("near", "far", "indirect"), call_shapes(), ("", *"wf")):
         call(maker, kind, params, result)
 
 
@@ -445,16 +449,16 @@ def call(maker: Maker, kind: str, params: str, result: str) -> None:
     results = RESULTS[result]
     group = call_group(kind, params, result)
     # No register is renamed here, for some of those a call's arguments travel in are operand registers as well.
-    for code in (0, SLOT) if results else (0,):
-        register = "" if not results else "%f0" if CLASS[results[0]] == FLOAT else "%t0"
+    register = _RESULT[results[0]] if results else ""
+    for code in (0, SLOT) if register else (SLOT,) if results else (0,):
 
-        def build(t: Template, code: int = code, register: str = register) -> None:
+        def build(t: Template, code: int = code) -> None:
             facts = maker.facts
             facts.about(indirect=kind == "far")
             facts.signature = FuncType(types, results)
             push_slots(t, "A_s", types)
             if kind == "indirect":
-                push_slots_from(t, len(types))
+                push_slots_from(t, len(types) + params.count("v"))
                 t.do(rows["call_indirect"], (Hole("I_s"), 0))
             else:
                 call_function(t, kind == "far")
@@ -565,6 +569,11 @@ def _frames(maker: Maker) -> None:
                 maker.raw("argument " + "wf"[cls], pack((number, code)), machine.argument(cls, register, code))
         for code in (*range(OPERANDS, OPERANDS + PINNED[cls]), SLOT):
             maker.raw("stack argument " + "wf"[cls], code, machine.stack_argument(cls, code))
+    for number, register in enumerate(machine.FLOAT_ARGUMENTS):
+        maker.raw("argument v", number, machine.vector_argument(register))
+    for count in range(0, machine.STACK_ARGUMENTS, 2):
+        text = machine.vector_result() + machine.epilogue(count)
+        maker.raw("return v", pack((SLOT, count // 2)), text)
     results: tuple[tuple[str, int | None], ...] = (("", None), ("w", WORD), ("f", FLOAT))
     for name, kind in results:
         codes: list[int] = [0] if kind is None else [*range(OPERANDS + PINNED[kind]), SLOT]

@@ -14,9 +14,10 @@ from wardian.compile.baseline.exceptions import land_exceptions, throw, throw_re
 from wardian.compile.baseline.facts import COMPARISONS, PLAIN, memory_offset
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
-from wardian.compile.baseline.shapes import CONSTANT, FLOAT, VECTOR, WORD, Place
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, SLOT, VECTOR, WORD, Place
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.baseline.vectors import (
+    give,
     halves,
     is_vector,
     select_vector,
@@ -410,6 +411,10 @@ def _finish_call(c: Baseline, group: Group, first: int, result: int | None, i: i
     c.save_floats()
     if result is None:
         c.unwind(c.emit(group.get(0), a=first, i=i, j=j))
+        c.restore_floats()
+        return
+    if result == VECTOR:
+        c.unwind(c.emit(group.get(SLOT), a=first, d=give(c), i=i, j=j))
         c.restore_floats()
         return
     d = c.slot(len(c.ops), result) if c.ops else c.own(0, result)

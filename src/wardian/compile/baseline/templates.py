@@ -230,6 +230,7 @@ def push_operands(template: Template, types: Sequence[ValType]) -> None:
 def push_slots(template: Template, first: str, types: Sequence[ValType]) -> None:
     """Push operands that lie in neighbouring slots."""
     b = template.lo.b
-    for i, t in enumerate(types):
-        at = b.offset(("%fp", "ptr"), Hole(first, -SLOT_BYTES * i))
-        template.lo.push(b.load(at, _TYPES[cast(Any, t)], ""))
+    at = SLOT_BYTES
+    for t in types:
+        at -= 2 * SLOT_BYTES if t is V128 else SLOT_BYTES
+        template.lo.push(b.load(b.offset(("%fp", "ptr"), Hole(first, at)), _TYPES[cast(Any, t)], ""))

@@ -77,7 +77,7 @@ def _take(c: Baseline) -> int:
     return slot[1]
 
 
-def _give(c: Baseline) -> int:
+def give(c: Baseline) -> int:
     """Push a vector that is about to be made: displacement of its slots."""
     c.ops.append(c.own(len(c.ops), VECTOR))
     c.ops.append(c.own(len(c.ops), VECTOR))
@@ -94,7 +94,7 @@ def vector(c: Baseline, offset: int, row: Row, imm: Any) -> None:
     taken.reverse()
     d = 0
     if result is V128:
-        d = _give(c)
+        d = give(c)
     elif result is not None:
         place = c.slot(len(c.ops), class_of(result))
         c.ops.append(place)
@@ -104,7 +104,7 @@ def vector(c: Baseline, offset: int, row: Row, imm: Any) -> None:
 
 
 def vector_const(c: Baseline, offset: int, row: Row, imm: bytes) -> None:
-    _put(c, _give(c), imm)
+    _put(c, give(c), imm)
 
 
 def _put(c: Baseline, to: int, value: bytes) -> None:
@@ -116,7 +116,7 @@ def _put(c: Baseline, to: int, value: bytes) -> None:
 def shuffle(c: Baseline, offset: int, row: Row, imm: bytes) -> None:
     """Both operands' bytes put in place by ``i8x16.swizzle``, and joined."""
     b, a = _take(c), _take(c)
-    to = _give(c)
+    to = give(c)
     indices = c.own(len(c.ops) + 3, VECTOR)[1]
     swizzle, join = (c.do[BY_NAME[name].index].get(0) for name in ("i8x16.swizzle", "v128.or"))
     _put(c, indices, bytes(i if i < 16 else _NOWHERE for i in imm))
@@ -138,4 +138,4 @@ def set_vector(c: Baseline, home: Place) -> None:
 
 def select_vector(c: Baseline) -> None:
     condition, y, x = _take(c), _take(c), _take(c)
-    c.emit(c.group("select v").get(0), x, y, condition, _give(c))
+    c.emit(c.group("select v").get(0), x, y, condition, give(c))
