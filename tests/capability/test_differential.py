@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.capability.worlds import WORLDS, World
+from tests.capability.worlds import WORLDS, World, host_world
 from wardian.capability.errno import CapabilityError, Errno, reason
+from wardian.capability.filesystem.tree.tree import Tree
+from wardian.capability.filesystem.tree.volume import DirNode, FileNode, LinkNode
 from wardian.capability.filesystem.types import Directory, File, FileType, NewTimes, OpenMode
 from wardian.capability.poll import Waiter
 
@@ -172,6 +174,11 @@ def shown(world: World, path: str = ".") -> dict[str, object]:
     return found
 
 
+def without_links(found: dict[str, object]) -> dict[str, object]:
+    """Without the number of names a file has: applying changes makes each a file of its own."""
+    return {path: what[0] if isinstance(what, tuple) else what for path, what in found.items()}
+
+
 @pytest.mark.parametrize("kind", sorted(WORLDS.keys() - {"kernel"}))
 @pytest.mark.parametrize("examples", [40, pytest.param(1500, marks=pytest.mark.slow)])
 def test_the_same_answers(kind: str, examples: int) -> None:
@@ -188,7 +195,33 @@ def test_the_same_answers(kind: str, examples: int) -> None:
             for player in players:
                 for file in player.files:
                     file.close()
+            if world.tree is not None:
+                assert world.tree.used == counted(world.tree)
+                if kind == "overlay":
+                    expected = shown(host)
+                    world.tree.apply(world.root)
+                    applied = host_world(world.root)
+                    assert without_links(shown(applied)) == without_links(expected)
+                    applied.close()
             host.close()
             world.close()
 
     compare()
+
+
+def counted(tree: Tree) -> tuple[int, int]:
+    """What a tree of which nothing is open has in memory: bytes of contents and link texts; names, pinned or hidden."""
+    size = names = 0
+    seen: set[int] = set()
+    waiting = [tree._volume.root]
+    while waiting:
+        directory = waiting.pop()
+        names += len(directory.names) + len(directory.hidden)
+        for node in directory.names.values():
+            if isinstance(node, DirNode):
+                waiting.append(node)
+            elif id(node) not in seen:
+                seen.add(id(node))
+                own = node.data if isinstance(node, FileNode) else node.target if isinstance(node, LinkNode) else None
+                size += len(own or b"")
+    return size, names

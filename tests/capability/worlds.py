@@ -67,25 +67,30 @@ class See:
 class World:
     """``readonly`` is the same directory as ``directory``, granted for reading only."""
 
-    def __init__(self, directory: Directory, readonly: Directory, root: Path, *closing: Callable[[], None]) -> None:
+    def __init__(self, directory: Directory, readonly: Directory, root: Path, tree: Tree | None = None) -> None:
         self.directory = directory
         self.readonly = readonly
         self.see = See(readonly)
         self.root = root
-        self._closing = closing
+        self.tree = tree
 
     def close(self) -> None:
-        for close in (self.directory.close, self.readonly.close, *self._closing):
-            close()
+        self.directory.close()
+        self.readonly.close()
+        if self.tree is not None:
+            self.tree.close()
 
 
 def _host(root: Path, name: str, readonly: bool) -> HostDirectory:
     return HostDirectory(os.open(root, os.O_RDONLY | os.O_DIRECTORY), RESOLVERS[name](), readonly)
 
 
-def kernel(base: Path) -> World:
-    root = build(base)
+def host_world(root: Path) -> World:
     return World(_host(root, "kernel", False), _host(root, "kernel", True), root)
+
+
+def kernel(base: Path) -> World:
+    return host_world(build(base))
 
 
 def walk(base: Path) -> World:
@@ -105,7 +110,7 @@ def metered(base: Path) -> World:
 
 
 def _of(tree: Tree, root: Path) -> World:
-    return World(tree.mount(), tree.mount(readonly=True), root, tree.close)
+    return World(tree.mount(), tree.mount(readonly=True), root, tree)
 
 
 def overlay(base: Path) -> World:

@@ -166,6 +166,8 @@ class Index:
         if known is not None and known.type is FileType.DIRECTORY and item.type is FileType.DIRECTORY:
             known.modified = item.modified
             return
+        if known is not None and known.children:
+            raise ValueError(f"{path!r} is both a directory and something else")
         self._number(item)
         here.children[parts[-1]] = item
 

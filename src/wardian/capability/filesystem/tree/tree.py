@@ -109,7 +109,7 @@ class Tree:
         sizes = (None if size is None else parse_size(size) for size in (max_bytes, max_file_size))
         total, single = sizes
         self._volume = Volume(lower, Quota(total, max_files, single))
-        self._finalizer = weakref.finalize(self, lower.close)
+        self._finalizer = weakref.finalize(self._volume, lower.close)  # A mount may outlive the tree.
 
     def mount(
         self, readonly: bool = False, now: Callable[[], int] = time.time_ns, device: int = 1

@@ -95,7 +95,7 @@ NodeType = TypeVar("NodeType", FileNode, LinkNode, DirNode)
 class Volume:
     """A whole tree. ``root`` is its top."""
 
-    __slots__ = ("_inodes", "lock", "lower", "quota", "root")
+    __slots__ = ("__weakref__", "_inodes", "lock", "lower", "quota", "root")
 
     def __init__(self, lower: Lower, quota: Quota) -> None:
         self.lower = lower
