@@ -1,4 +1,4 @@
-"""``wardian inspect``: what a module contains. It is decoded, not validated, so that a broken one can be looked at."""
+"""``wardian inspect``: what a module contains and asks for. It is decoded, not validated, so broken ones show, too."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ _EXAMPLES: Final = """\
 examples:
   wardian inspect plugin.wasm
   wardian inspect --functions plugin.wasm | sort -k 2 -n -r | head    the largest functions"""
+
+_MOST_WISHES: Final = 40
 
 _SECTIONS: Final = (
     "custom",
@@ -116,6 +118,40 @@ def _section_lines(module: Module) -> Iterator[str]:
         yield f"  {name:<28} {start:>#10x} {size(end - start):>11} {detail:>9}"
 
 
+def _wish_lines(module: Module) -> Iterator[str]:
+    """What the module asks for: WASI's functions by what they are about, then everything nobody here defines."""
+    from wardian.wasi.p1.groups import GROUP_OF, GROUPS
+    from wardian.wasi.p1.types import PREVIEWS
+
+    served = {preview.module for preview in PREVIEWS}
+    asked: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
+    for item in module.imports:
+        if item.module in served and item.name in GROUP_OF:
+            asked.setdefault(GROUP_OF[item.name], []).append(item.name)
+        else:
+            others.setdefault(item.module, []).append(item.name)
+    for group, (_, granted) in GROUPS.items():
+        if group in asked:
+            yield f"  {group:<24}{granted}"
+            yield from _wrapped(asked[group])
+    for name, wanted in others.items():
+        yield f"  {'host functions' if name not in served else 'unknown functions':<24}of {_short(name)}: none"
+        yield from _wrapped(wanted[:_MOST_WISHES])
+        if len(wanted) > _MOST_WISHES:
+            yield f"    ... and {plural(len(wanted) - _MOST_WISHES, 'more name')}"
+
+
+def _short(name: str) -> str:
+    return printable(name if len(name) <= 60 else name[:57] + "...")
+
+
+def _wrapped(names: list[str]) -> Iterator[str]:
+    from textwrap import wrap
+
+    yield from wrap(", ".join(map(_short, names)), 110, initial_indent="    ", subsequent_indent="    ")
+
+
 def _import_lines(module: Module) -> Iterator[str]:
     for item in module.imports:
         what = _extern(module, item.kind, item.type)
@@ -158,6 +194,7 @@ def _function_lines(module: Module) -> Iterator[str]:
 
 
 PARTS: Final[tuple[tuple[str, Callable[[Module], Iterator[str]]], ...]] = (
+    ("asks for, and gets", _wish_lines),
     ("sections (offset, size, entries)", _section_lines),
     ("imports", _import_lines),
     ("exports", _export_lines),
@@ -168,7 +205,7 @@ PARTS: Final[tuple[tuple[str, Callable[[Module], Iterator[str]]], ...]] = (
 def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="wardian inspect",
-        description="Show a module's sections, imports, exports, memories, tables and globals.",
+        description="Show what a module asks for, its sections, imports, exports, memories, tables and globals.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

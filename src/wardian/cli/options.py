@@ -128,6 +128,11 @@ def _features() -> tuple[str, ...]:
     return Features.names()
 
 
+def feature_keys() -> tuple[str, ...]:
+    """The ``-W`` keys that switch features."""
+    return tuple(name.replace("_", "-") for name in _features())
+
+
 def _feature_help(name: str) -> str:
     from wardian.limits import Features
 

@@ -46,6 +46,7 @@ OPTIONS: Final = (
         many=True,
     ),
     Option(("--env",), "NAME[=VALUE]", "set an environment variable; without a value, pass on our own", many=True),
+    Option(("--policy",), "FILE", "take options from this TOML file, as if they stood first"),
     Option(("--terminal",), "MODE", "what output may do to a terminal: strict, color (default on one) or raw"),
     Option(("--audit",), "FILE", "add what the guest uses, is denied or runs out of to FILE, as lines of JSON"),
     Option(("--invoke",), "FUNCTION", "call this export with ARGS instead of running the program"),
@@ -66,6 +67,7 @@ examples:
   wardian run --invoke add math.wasm 1 2        prints the results, one a line
   wardian run -W timeout=5s,max-memory-size=64M untrusted.wasm < input
   wardian run --isolate untrusted.wasm          in a process of its own that can do nothing else
+  wardian run --policy tool.toml tool.wasm      grants and limits from a file
   wardian run tool.cwasm                        what `wardian compile -o` made: native code, of a maker you trust
 
 The exit code is the guest's own; 134 for a trap (a timeout is one), 1 if it cannot be run, 2 for bad usage."""
@@ -230,6 +232,11 @@ def _quick(words: list[str]) -> SimpleNamespace | None:
 def main(argv: list[str]) -> int:
     ours, path, words = split(argv)
     options: Any = _quick(ours) or _parser().parse_args(ours)
+    if options.policy is not None:
+        from wardian.cli.policy import policy_words
+
+        ours = [*policy_words(options.policy, OPTIONS), *ours]
+        options = _quick(ours) or _parser().parse_args(ours)
     if "help" in options.wasm:
         print(wasm_help())
         return 0
