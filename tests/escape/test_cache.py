@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 import wardian
 from tests.escape.guest import child
+from tests.support import assemble
 from wardian.compile.artifact import Functions, decode_images
-from wardian.compile.cache import Cache
+from wardian.compile.cache import VALID, Cache
 
 GOOD = '(module (func (export "f") (result i32) (i32.const 42)))'
 OTHER = '(module (func (export "f") (result i32) (i32.const 666)))'
@@ -181,6 +182,28 @@ def test_no_folder_at_all(tmp_path: Path) -> None:
     for path in (plain, plain / "below", loop, loop / "below", Path("/proc/nowhere"), tmp_path / ("x" * 300)):
         is_missed(path)
         assert Cache(str(path)).size() == Cache(str(path)).clear() == 0
+
+
+def test_a_mark_of_validity_is_of_one_module_and_ours(tmp_path: Path) -> None:
+    """A large module is not validated twice; any other, or with another word of whoever made the mark, is."""
+    body = '(module (func (export "f") (result i32) %s) (memory 6) (data (i32.const 0) "%s"))'
+    good, bad = (assemble(body % (code, "x" * (300 << 10))) for code in ("(i32.const 42)", "(i64.const 42)"))
+    engine = wardian.Engine(wardian.Config(cache=tmp_path))
+    wardian.Module(good, engine)
+    (mark,) = tmp_path.glob(f"{VALID}*")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wardian.valid.driver.validate_body", None)
+        assert wardian.Module(good, engine).exports
+    with pytest.raises(wardian.InvalidError):
+        wardian.Module(bad, engine)
+    without = wardian.Config(cache=tmp_path, features=wardian.Features(simd=False))
+    others = {wardian.Module(good, wardian.Engine(config)) for config in (without, wardian.Config(cache=tmp_path))}
+    assert len(others) == len(list(tmp_path.glob(f"{VALID}*"))) == 2
+    mark.write_bytes(mark.read_bytes()[:-1] + b"D")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wardian.valid.driver.validate_body", None)
+        with pytest.raises(TypeError):
+            wardian.Module(good, engine)
 
 
 def test_keys(folder: Path) -> None:

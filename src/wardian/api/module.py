@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, final
+from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
 from wardian.binary.decode import MAGIC, decode
+from wardian.compile.cache import VALID
+from wardian.compile.fingerprint import key
+from wardian.digest import blake2b
 from wardian.errors import InvalidError
 from wardian.limits import Limits
 from wardian.runtime.native import no_copy
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from wardian.api.handles import Instance
     from wardian.api.prepared import PreparedModule
     from wardian.compile.bundle import Bundle
+    from wardian.valid.context import ModuleContext
+
+
+_REMEMBER_FROM: Final = 256 << 10
+"""Bytes of a module from which reading a mark is quicker than validating it again."""
 
 
 class ImportType(NamedTuple):
@@ -65,6 +73,22 @@ def _jobs(jobs: int) -> int:
     return jobs
 
 
+def _validate_bodies(ctx: ModuleContext, engine: Engine) -> None:
+    """Validate every function body, unless the cache remembers that this was done."""
+    from wardian.valid.driver import validate_bodies
+
+    cache = engine.compiler.cache
+    source = ctx.module.source
+    if cache is None or len(source) < _REMEMBER_FROM:
+        validate_bodies(ctx)
+        return
+    config = engine.config
+    mark = VALID + key(engine.compiler.build, blake2b(source).digest(), repr(config.features), repr(config.limits))
+    if cache.load(mark) is None:
+        validate_bodies(ctx)
+        cache.store(mark, b"valid")
+
+
 def _check_key(key: bytes | None) -> bytes | None:
     if key is not None and not 1 <= len(key) <= 64:
         raise ValueError("a key has 1 to 64 bytes")
@@ -97,9 +121,7 @@ class Module:
             check_structure(self.decl, config.features, config.limits)
             raise
         if not config.lazy:
-            from wardian.valid.driver import validate_bodies
-
-            validate_bodies(self._ctx)
+            _validate_bodies(self._ctx, self.engine)
         self._code: ModuleCode | None = None
         self._bundle: Bundle | None = None
 

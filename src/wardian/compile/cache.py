@@ -32,7 +32,9 @@ _MAGIC: Final = b"WARDIAN\x01"
 _MAC: Final = 32
 _SECRET: Final = "key"
 _NEW: Final = ".new-"
-_NAME: Final = re.compile(r"(glue-|stencils-)?[0-9a-f]{40}(-more)?")
+VALID: Final = "valid-"
+"""What the name of a mark that a module was validated begins with."""
+_NAME: Final = re.compile(rf"(glue-|stencils-|{VALID})?[0-9a-f]{{40}}(-more)?")
 
 LIMIT: Final = 2 << 30
 """Bytes all entries may take together, unless told otherwise."""
