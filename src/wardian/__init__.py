@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from wardian.limits import Features, Limits
     from wardian.runtime.cells import Tag
     from wardian.runtime.references import Array, ExceptionRef, Struct
+    from wardian.sandbox.pool import Job, Pool, execute
     from wardian.sandbox.result import RunResult
     from wardian.sandbox.run import run
 
@@ -57,12 +58,14 @@ __all__ = (
     "InvalidError",
     "Isolation",
     "IsolationUnavailable",
+    "Job",
     "LimitExceeded",
     "Limits",
     "LinkError",
     "MalformedError",
     "Memory",
     "Module",
+    "Pool",
     "Refused",
     "RunResult",
     "StoreBusy",
@@ -74,6 +77,7 @@ __all__ = (
     "Tree",
     "WardianError",
     "WasmException",
+    "execute",
     "run",
 )
 
@@ -94,12 +98,14 @@ _HOMES: Final = MappingProxyType(
         "InvalidError": "wardian.errors",
         "Isolation": "wardian.isolation.policy",
         "IsolationUnavailable": "wardian.errors",
+        "Job": "wardian.sandbox.pool",
         "LimitExceeded": "wardian.errors",
         "Limits": "wardian.limits",
         "LinkError": "wardian.errors",
         "MalformedError": "wardian.errors",
         "Memory": "wardian.api.handles",
         "Module": "wardian.api.module",
+        "Pool": "wardian.sandbox.pool",
         "Refused": "wardian.errors",
         "RunResult": "wardian.sandbox.result",
         "StoreBusy": "wardian.errors",
@@ -111,6 +117,7 @@ _HOMES: Final = MappingProxyType(
         "Tree": "wardian.capability.filesystem.tree.tree",
         "WardianError": "wardian.errors",
         "WasmException": "wardian.errors",
+        "execute": "wardian.sandbox.pool",
         "run": "wardian.sandbox.run",
     }
 )

@@ -20,7 +20,7 @@ EVERY = [(name, files) for name in MACHINES for files in (False, True)]
 
 def judge(machine: str, files: bool, number: int, *arguments: int, audit: int | None = None) -> int:
     """The verdict on one call."""
-    made = program(MACHINES[machine], OWN, files=files)
+    made = program(machine, OWN, files)
     words = [*arguments, *[0] * (6 - len(arguments))]
     return run(made, struct.pack("<IIQ6Q", number, MACHINES[machine].audit if audit is None else audit, 0, *words))
 

@@ -302,8 +302,7 @@ def test_code_compiled_for_one_worker_is_there_for_the_next() -> None:
     module = assemble(text)
     isolated(module, 1, 2, 3.0, invoke="f")
     parent.filler().wait()
-    config = engine().config
-    store = parent.CodeStore(config, module, compiled=False)
+    store = parent.CodeStore(engine(), module, compiled=False)
     found = [key for key in store._keys if store.load(key)]
     assert len(found) == 1
     assert isolated(module, 1, 2, 3.0, invoke="f").values == (20260101,)

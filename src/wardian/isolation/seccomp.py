@@ -6,12 +6,13 @@ not take, end the process.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
 from typing import Final
 
 from wardian.isolation.bpf import And, Label, Load, Return, Step, Unless, When, assemble
-from wardian.isolation.numbers import Machine
+from wardian.isolation.numbers import MACHINES, Machine
 from wardian.isolation.policy import RULES, SELF, Rule, Test, Verdict
 
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
@@ -28,8 +29,17 @@ VERDICTS: Final = MappingProxyType(
 )
 
 
-def program(machine: Machine, own: int, *, files: bool, rules: Sequence[Rule] = RULES) -> bytes:
-    """The filter for a process with the number ``own``; ``files`` if directories are granted to it."""
+@functools.cache
+def program(name: str, own: int, files: bool) -> bytes:
+    """The filter for a process with the number ``own`` on the machine ``name``; ``files`` if directories are granted.
+
+    Remembered, since in a world of its own every worker is number 1.
+    """
+    return compile_rules(MACHINES[name], own, files=files, rules=RULES)
+
+
+def compile_rules(machine: Machine, own: int, *, files: bool, rules: Sequence[Rule]) -> bytes:
+    """A filter made of these rules."""
     kill = Return(VERDICTS[Verdict.KILL])
     steps: list[Step] = [Load(_ARCHITECTURE), When(machine.audit, "native"), kill, Label("native"), Load(_NUMBER)]
     seen: set[str] = set()

@@ -34,9 +34,14 @@ _KIND: Final = "kind"
 
 
 def write_record(value: object) -> object:
-    """``value`` with every record in it as a map of its fields."""
+    """``value`` with every record in it as a map of its fields, those that are as by default left out."""
     if isinstance(value, Record):
-        fields = {name: write_record(field) for name, field in vars(value).items()}
+        default = vars(type(value))
+        fields = {
+            name: write_record(field)
+            for name, field in vars(value).items()
+            if name not in default or default[name] != field
+        }
         return {_KIND: type(value).__name__, "fields": fields}
     if isinstance(value, tuple | list):
         return tuple(map(write_record, value))

@@ -10,10 +10,8 @@ import re
 from typing import Any, Final, final
 
 from wardian.api.code import possible_keys
-from wardian.api.config import Config
+from wardian.api.engine import Engine
 from wardian.binary.decode import MAGIC
-from wardian.compile.cache import Cache
-from wardian.compile.compiler import Compiler
 from wardian.isolation.codec import CodecError
 
 _STENCILS: Final = re.compile(r"stencils-[0-9a-f]{40}(-more)?")
@@ -28,16 +26,12 @@ class CodeStore:
     compiled again by a worker that runs no guest, and may write what that is for; glue is made without any module.
     """
 
-    def __init__(self, config: Config, source: bytes, *, compiled: bool) -> None:
-        path = config.cache_path()
-        self.cache = Cache(path, config.cache_size) if path else None
-        self._config = config
+    def __init__(self, engine: Engine, source: bytes, *, compiled: bool) -> None:
+        self.cache = engine.compiler.cache
+        self._compiler = engine.compiler
+        self._config = engine.config
         self._source = source
         self._compiled = compiled
-
-    @functools.cached_property
-    def _compiler(self) -> Compiler:
-        return Compiler(None)
 
     @functools.cached_property
     def _glue(self) -> str:
@@ -49,6 +43,11 @@ class CodeStore:
         if self._compiled or self._source[:4] != MAGIC:
             return frozenset()
         return possible_keys(self._compiler, self._config, self._source)
+
+    def entries(self) -> dict[str, bytes]:
+        """What there is of the module's own code: most runs need no more, and then ask for nothing."""
+        found = {key: self.load(key) for key in self._keys}
+        return {key: payload for key, payload in found.items() if payload is not None}
 
     def load(self, key: Any) -> bytes | None:
         if type(key) is not str:

@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple, final
 
 from wardian.api.config import Config
+from wardian.api.engine import Engine
 from wardian.errors import Exit, Interrupted, IsolationUnavailable, Trap, WardianError
 from wardian.grants import Capture, DirGrant, Grants, Inherit
 from wardian.isolation import frames
@@ -48,7 +49,8 @@ class IsolatedJob(NamedTuple):
 
     source: bytes
     compiled: bool
-    config: Config
+    engine: Engine
+    """Whose configuration and cache the worker's engine takes over."""
     limits: Limits
     grants: Grants
     named: bool
@@ -85,7 +87,7 @@ class Isolated:
         self.made: dict[str, tuple[object, ...]] = {}
         """What the worker had to compile, for the cache to have it next time."""
         self._reader = frames.Reader(frames.UNTRUSTED if job.make is None else frames.TRUSTED)
-        self._store = CodeStore(job.config, job.source, compiled=job.compiled)
+        self._store = CodeStore(job.engine, job.source, compiled=job.compiled)
         self._verdict: Trap | None = None
 
     def run(self) -> RunResult:
@@ -115,7 +117,10 @@ class Isolated:
         message = {
             "source": job.source,
             "compiled": job.compiled,
-            "config": border.write_record(job.config.__replace__(cache=False)),
+            "config": border.write_record(
+                job.engine.config.__replace__(cache=False, lazy=job.engine.config.lazy or bool(job.make))
+            ),
+            "entries": self._store.entries(),
             "cached": self._store.cache is not None,
             "limits": border.write_record(job.limits),
             "grants": border.write_record(grants),
@@ -138,6 +143,11 @@ class Isolated:
         with suppress(OSError):  # It is gone already; the status says how.
             socket.send_fds(self._worker.line, [b"J"], fds)
         self._worker.line.setblocking(False)
+
+    def _config(self) -> Config:
+        """The worker's: without the cache, which it cannot reach; and whoever only compiles looks at what it must."""
+        config = self._job.engine.config
+        return config.__replace__(cache=False, lazy=config.lazy or self._job.make is not None)
 
     def _with_places(self, grants: Grants, fds: list[int], stack: ExitStack) -> Grants:
         """The grants with places in ``fds`` instead of what is opened; ``stack`` closes what is only for the worker."""
@@ -191,7 +201,7 @@ class Isolated:
             poll.register(fd, select.POLLIN)
         until = None if job.timeout is None else started + job.timeout + GRACE
         deaf = False
-        while worker.ended is None:
+        while worker.ended is None and self._answer is None:
             if not deaf:
                 poll.modify(line, select.POLLIN | (select.POLLOUT if self._out else 0))
             for fd, events in poll.poll(self._patience(until)):
@@ -207,7 +217,10 @@ class Isolated:
                 elif worker.ended is None:
                     worker.bury()
             self._check(until)
-        self._listen_to_the_end()
+        if self._answer is None:
+            self._listen_to_the_end()
+        # What it had to say it has said: it need not be waited for, but nothing may go on filling the pipes.
+        worker.kill()
         for fd in self._outputs:
             while self._collect(fd):
                 pass
@@ -429,9 +442,9 @@ def probe(cache: str | None = None) -> tuple[Layer, ...]:
 
     Raises :class:`Refused` if there can be no worker at all.
     """
-    config = Config(cache=cache or False)
+    engine = Engine(Config(cache=cache or False))
     job = IsolatedJob(
-        b"", False, config, config.limits, Grants(), True, None, (), STARTING, None, {}, None,
+        b"", False, engine, engine.config.limits, Grants(), True, None, (), STARTING, None, {}, None,
         Isolation(tuple(LAYERS)), probe=True,
     )  # fmt: skip
     worker = zygote().spawn(cache)
@@ -445,7 +458,7 @@ def probe(cache: str | None = None) -> tuple[Layer, ...]:
 
 def attend(job: IsolatedJob) -> tuple[RunResult, dict[str, tuple[object, ...]]]:
     """Carry a job out in a new worker: how it ended, and what had to be compiled."""
-    worker = zygote().spawn(job.config.cache_path())
+    worker = zygote().spawn(job.engine.config.cache_path())
     try:
         run = Isolated(job, worker)
         return run.run(), run.made
@@ -471,7 +484,6 @@ class Filler:
         """Have it compiled some time; too much at once is forgotten, since it will be asked for again."""
         glue = {key: items for key, items in made.items() if key.startswith("glue-")}
         code = {key: items for key, items in made.items() if key not in glue}
-        plain = job.config.__replace__(lazy=True)
         for source, wanted in ((b"", glue), (job.source, code)):
             with self._state:
                 if not wanted or self._waiting > _BACKLOG:
@@ -481,7 +493,7 @@ class Filler:
                     threading.Thread(target=self._work, name="wardian-filler", daemon=True).start()
             self._jobs.put(
                 job._replace(
-                    source=source, config=plain, grants=Grants(), imports={}, invoke=None, args=(), cpu=None,
+                    source=source, grants=Grants(), imports={}, invoke=None, args=(), cpu=None,
                     timeout=_COMPILING, make=wanted,
                 )
             )  # fmt: skip

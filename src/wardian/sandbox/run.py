@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, final
 
-from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
 from wardian.api.handles import Memory
 from wardian.api.link import instantiate
@@ -49,9 +48,7 @@ if TYPE_CHECKING:
     from wardian.isolation.policy import Isolation
 
 Host: TypeAlias = "str | os.PathLike[str] | Tree"
-Dirs: TypeAlias = (
-    "Mapping[str, Host] | Iterable[tuple[Host, str, bool] | tuple[Host, str] | DirGrant | TreeGrant]"
-)
+Dirs: TypeAlias = "Mapping[str, Host] | Iterable[tuple[Host, str, bool] | tuple[Host, str] | DirGrant | TreeGrant]"
 
 
 def run(
@@ -109,8 +106,8 @@ def run(
             raise ValueError("cpu needs isolation='process'")
         module = _module(module, engine)
     name = argv0 or (_program_name(module) if isinstance(module, Module) else None)
-    config = (module.engine if isinstance(module, Module) else engine or default_engine()).config
-    limits = _limits(config.limits, memory, stack)
+    engine = module.engine if isinstance(module, Module) else engine or default_engine()
+    limits = _limits(engine.config.limits, memory, stack)
     grants = Grants(
         args=() if invoke is not None else (*(() if name is None else (name,)), *map(str, args)),
         env=tuple((env or {}).items()),
@@ -130,7 +127,7 @@ def run(
             )
         else:
             result = _isolated(
-                module, config, limits, grants, name is not None, imports or {}, unknown_imports, invoke, tuple(args),
+                module, engine, limits, grants, name is not None, imports or {}, unknown_imports, invoke, tuple(args),
                 timeout, cpu, isolation,
             )  # fmt: skip
     if text:
@@ -163,7 +160,7 @@ def _audited(
 
 def _isolated(
     module: Module | bytes | str | os.PathLike[str],
-    config: Config,
+    engine: Engine,
     limits: Limits,
     grants: Grants,
     named: bool,
@@ -181,7 +178,7 @@ def _isolated(
     source, compiled = _source(module)
     how = chosen(isolation)
     return run_isolated(
-        IsolatedJob(source, compiled, config, limits, grants, named, invoke, args, timeout, cpu, imports, unknown, how)
+        IsolatedJob(source, compiled, engine, limits, grants, named, invoke, args, timeout, cpu, imports, unknown, how)
     )
 
 

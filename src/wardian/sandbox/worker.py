@@ -63,15 +63,18 @@ class RemoteCache:
     that runs no guest to compile it once more; such a one, ``trusted``, may hand over what it made.
     """
 
-    def __init__(self, line: Line, known: Container[str], *, trusted: bool) -> None:
-        """``known`` is the glue that everybody has."""
+    def __init__(self, line: Line, entries: dict[str, bytes], known: Container[str], *, trusted: bool) -> None:
+        """``entries`` came with the job: there are no others of its module; ``known`` is the glue that all have."""
         self._line = line
+        self._entries = entries
         self._known = known
         self._trusted = trusted
         self.made: dict[str, tuple[object, ...]] = {}
         """What was compiled: the functions or signatures, by the name of the entry they belong to."""
 
     def load(self, key: str) -> bytes | None:
+        if "-" not in key:
+            return self._entries.get(key)
         found = self._line.ask(Kind.LOAD, key, Kind.LOADED)
         assert found is None or isinstance(found, bytes)
         return found
@@ -147,7 +150,7 @@ def _run(job: dict[str, Any], fds: list[int], line: Line, warm: Engine) -> dict[
     config: Config = border.read_record(job["config"])
     engine = Engine(config)
     engine.compiler.share(warm.compiler)
-    cache = RemoteCache(line, engine.compiler.glue(), trusted=job["make"] is not None)
+    cache = RemoteCache(line, job["entries"], engine.compiler.glue(), trusted=job["make"] is not None)
     if job["cached"]:
         engine.compiler.cache = cache
     source: bytes = job["source"]

@@ -24,7 +24,9 @@ from wardian.api.engine import Engine
 from wardian.api.module import Module
 from wardian.isolation import kernel, namespaces
 from wardian.isolation.lockdown import Base, tie_to_parent
+from wardian.isolation.numbers import machine
 from wardian.isolation.report import Layer
+from wardian.isolation.seccomp import program
 from wardian.sandbox.run import run
 from wardian.sandbox.worker import Birth, work
 
@@ -68,6 +70,9 @@ def warm_up(cache: str | None) -> Engine:
     for function in ("gc", "trap"):
         run(module, invoke=function, engine=engine)
     engine.flush()
+    if machine() is not None:
+        for files in (False, True):
+            program(os.uname().machine, 1, files)
     return engine
 
 
