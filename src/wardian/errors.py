@@ -10,13 +10,19 @@ This module imports nothing of the package.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from wardian.record import Record
 
 
 class WardianError(Exception):
-    """Base of everything raised on purpose."""
+    """Base of everything raised on purpose.
+
+    Messages often quote a module, and end in logs and tracebacks: whatever they are made of, they are :func:`inert`.
+    """
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(inert(value) if isinstance(value, str) else value for value in args))
 
 
 class BadInput(WardianError):
@@ -37,7 +43,7 @@ class BadInput(WardianError):
         column: int | None = None,
         excerpt: str = "",
     ) -> None:
-        self.message = message
+        self.message = inert(message)
         self.offset = offset
         self.function = function
         self.line = line
@@ -50,7 +56,7 @@ class BadInput(WardianError):
             place += f" at line {line}, column {column}"
         if excerpt:
             place += "\n" + "\n".join(f"  {part}" for part in excerpt.split("\n"))
-        super().__init__(message + place)
+        super().__init__(self.message + place)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _remake, (type(self), {"message": self.message, "offset": self.offset, "function": self.function})
@@ -102,9 +108,9 @@ class Trap(WardianError):
 
     def __init__(self, code: str, message: str, frames: tuple[Frame, ...] = ()) -> None:
         self.code = code
-        self.message = message
+        self.message = inert(message)
         self.frames = frames
-        super().__init__(message)
+        super().__init__(self.message)
 
     def __reduce__(self) -> tuple[object, ...]:
         return _remake, (type(self), {"code": self.code, "message": self.message, "frames": self.frames})
@@ -146,7 +152,7 @@ class WasmException(WardianError):
     def __init__(self, tag: object, *payload: object) -> None:
         self.tag = tag
         self.payload = payload
-        super().__init__(tag, *payload)
+        Exception.__init__(self, tag, *payload)
 
     def __str__(self) -> str:
         # Only now: a payload may hold objects that take long to describe, or cannot be.
@@ -204,6 +210,31 @@ def _remake(kind: type[WardianError], fields: dict[str, object]) -> WardianError
     return kind(**fields)
 
 
+def inert(text: str) -> str:
+    """Text of several lines made safe for a terminal or a log: :func:`printable`, but line feeds stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "\n".join(map(printable, text.split("\n")))
+
+
 def printable(text: str) -> str:
-    """Guest text made safe for a terminal or a log: every non-printable character becomes an escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text)
+    """Guest text made safe for a terminal or a log: what nobody sees, what acts, and what piles up on the character
+    before it becomes an escape."""
+    if text.isascii() and text.isprintable():
+        return text
+    from unicodedata import category
+
+    shown = []
+    marks = 0
+    for char in text:
+        marks = marks + 1 if category(char) in ("Mn", "Me") else 0
+        hidden = char in _UNSEEN or "\ufe00" <= char <= "\ufe0f" or "\U000e0000" <= char <= "\U000e0fff"
+        if hidden or marks > _MOST_MARKS or not char.isprintable():
+            char = char.encode("unicode_escape", "backslashreplace").decode()
+        shown.append(char)
+    return "".join(shown)
+
+
+_UNSEEN: Final = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
+"""Letters and marks without a glyph, which Python holds for printable."""
+_MOST_MARKS: Final = 8

@@ -156,7 +156,8 @@ def test_the_command_line_counts_after_the_policy(cli: Cli, policy: Policy, wat:
 
 def test_inspect_says_what_a_module_asks_for(cli: Cli, wat: Wat) -> None:
     shown = cli("inspect", WORDS).stdout.split("sections")[0]
-    assert "files                   none, but beneath --dir\n    fd_prestat_get, fd_prestat_dir_name, path_open" in shown
+    granted = "files                   none, but beneath --dir\n    fd_prestat_get, fd_prestat_dir_name, path_open"
+    assert granted in shown
     assert "exit " in shown and "network" not in shown
     other = wat(
         "x.wasm",

@@ -350,7 +350,7 @@ class Exports(Mapping[str, Any]):
             return self[name]
         except KeyError:
             known = ", ".join(printable(n) for n in list(self.__entries)[:20])
-            raise AttributeError(f"no export {name!r}; there are: {known}") from None
+            raise AttributeError(f"no export {printable(name)!r}; there are: {known}") from None
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.__entries)

@@ -12,7 +12,7 @@ from wardian.binary.decode import MAGIC, decode
 from wardian.compile.cache import VALID
 from wardian.compile.fingerprint import key
 from wardian.digest import blake2b
-from wardian.errors import InvalidError
+from wardian.errors import InvalidError, printable
 from wardian.limits import Limits
 from wardian.runtime.native import no_copy
 from wardian.syntax.module import ExternType, Kind
@@ -257,4 +257,5 @@ class Module:
         return PreparedModule(self, self.code(), imports or {}, limits or self.engine.config.limits)
 
     def __repr__(self) -> str:
-        return f"<wardian.Module {self.name or ''}: {len(self.decl.imports)} imports, {len(self.decl.exports)} exports>"
+        name = printable(self.name or "")
+        return f"<wardian.Module {name}: {len(self.decl.imports)} imports, {len(self.decl.exports)} exports>"

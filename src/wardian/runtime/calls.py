@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from wardian.errors import Frame, Interrupted, StoreBusy, Trap, WasmException
+from wardian.errors import Frame, Interrupted, StoreBusy, Trap, WasmException, printable
 from wardian.runtime import references, values
 from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.process import Process
@@ -58,7 +58,8 @@ def bind(process: Process) -> None:
         items = tuple(value) if isinstance(value, (tuple, list)) else ()
         if len(items) != wanted:
             raise TypeError(
-                f"{f.name}() must return a sequence of {wanted} results {f.type}, not {values.kind_of(value)}"
+                f"{printable(f.name)}() must return a sequence of {wanted} results {f.type}, "
+                f"not {values.kind_of(value)}"
             )
         return items
 
@@ -102,23 +103,25 @@ def bind(process: Process) -> None:
 def _place(f: FuncInstance, position: int) -> tuple[ValType, str]:
     """Type and description of a parameter (``position >= 0``) or result (``-1 - position``)."""
     if position >= 0:
-        return f.type.params[position], f"{f.name}() argument {position + 1}"
-    return f.type.results[-1 - position], f"{f.name}() result {-position}"
+        return f.type.params[position], f"{printable(f.name)}() argument {position + 1}"
+    return f.type.results[-1 - position], f"{printable(f.name)}() result {-position}"
 
 
 def _slow_call(process: Process, f: FuncInstance, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The glue could not call: say why, or prepare what was missing (this thread's record) and call again."""
     if kwargs:
-        raise TypeError(f"{f.name}() takes no keyword arguments")
+        raise TypeError(f"{printable(f.name)}() takes no keyword arguments")
     wanted = len(f.type.params)
     if len(args) != wanted:
-        raise TypeError(f"{f.name}() takes {wanted} argument{'s' * (wanted != 1)} {f.type}, {len(args)} given")
+        name = f"{printable(f.name)}()"
+        raise TypeError(f"{name} takes {wanted} argument{'s' * (wanted != 1)} {f.type}, {len(args)} given")
     thread = process.thread()
     root = f.store.root()
     inside = root.block[STORE.at["thread"]]
     if inside and inside != thread:
         raise StoreBusy(
-            f"{f.name}(): its instance is running on another thread; use one instance per thread, or a lock"
+            f"{printable(f.name)}(): its instance is running on another thread; "
+            "use one instance per thread, or a lock"
         )
     code = root.stopping()
     if code is not None:
