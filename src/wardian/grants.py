@@ -83,8 +83,21 @@ class Capture(Record):
 
 
 @final
+class Call(Record):
+    """A function of the embedder's in place of a stream.
+
+    Input: called with a number of bytes (at most 1 MiB), returns some, or none at the end. Output: called with what the
+    guest wrote, at most 1 MiB at a time. What it raises ends the guest and arrives at whoever runs it.
+    """
+
+    function: Callable[..., Any]
+
+
+@final
 class RealClock(Record):
-    """The clocks of the host."""
+    """The clocks of the host; with ``step``, in steps of so many nanoseconds, which makes timing others harder."""
+
+    step: int = 1
 
 
 @final
@@ -98,8 +111,8 @@ class FrozenClock(Record):
     tick: int = 1_000
 
 
-InputGrant: TypeAlias = "Null | Inherit | Data"
-OutputGrant: TypeAlias = "Null | Inherit | Capture"
+InputGrant: TypeAlias = "Null | Inherit | Data | Call"
+OutputGrant: TypeAlias = "Null | Inherit | Capture | Call"
 ClockGrant: TypeAlias = "RealClock | FrozenClock"
 TerminalGrant: TypeAlias = Literal["strict", "color", "raw"] | None
 """What output may do to a terminal (:class:`wardian.terminal.Filter`): a mode for both output streams, wherever they
@@ -112,6 +125,8 @@ class Grants(Record):
 
     ``seed`` makes the guest's randomness a function of the seed; ``None`` means the host's entropy. ``open_files``
     bounds the descriptors a guest has open at a time. To ``audit``, what the guest does with all this is written.
+    ``sockets`` are descriptors of sockets of the host (listeners, connections) that stay the embedder's to close; the
+    guest's numbers for them follow those of ``dirs``.
     """
 
     args: tuple[str, ...] = ()
@@ -126,3 +141,4 @@ class Grants(Record):
     audit: Inherit | None = None
     open_files: int = 1024
     quota: FileQuota = FileQuota()
+    sockets: tuple[int, ...] = ()

@@ -90,3 +90,11 @@ def test_what_is_no_variable(bad: tuple[str, str]) -> None:
         variables([bad])
     with pytest.raises(ValueError):
         arguments(["a\0b"])
+
+
+def test_coarse_clocks() -> None:
+    clocks = HostClocks(step=1_000_000)
+    assert all(now() % 1_000_000 == 0 for now in clocks.now) and min(clocks.resolution) == 1_000_000
+    started = time.monotonic()
+    while clocks.now[ClockKind.MONOTONIC]() < 3_000_000:
+        assert time.monotonic() - started < 5

@@ -14,7 +14,16 @@ import pytest
 
 from wardian.capability.errno import CapabilityError, Errno, reason
 from wardian.capability.poll import HANGUP, READABLE, WRITABLE, Waiter
-from wardian.capability.stream import BytesInput, CaptureOutput, HostInput, HostOutput, NullInput, NullOutput
+from wardian.capability.stream import (
+    BytesInput,
+    CallInput,
+    CallOutput,
+    CaptureOutput,
+    HostInput,
+    HostOutput,
+    NullInput,
+    NullOutput,
+)
 
 FREE = Waiter()
 
@@ -197,3 +206,26 @@ def test_readiness(pipe: Pipe) -> None:
     assert set(pipe.waiter.wait(interests, 0)) == {pipe.read, pipe.write}
     os.close(pipe.read)
     assert pipe.waiter.wait(((pipe.write, WRITABLE),), 0)[pipe.write] & HANGUP
+
+
+def test_functions_in_place_of_streams() -> None:
+    asked: list[int] = []
+    pieces = iter([b"abcdef", b"g", b""])
+
+    def give(size: int) -> bytes:
+        asked.append(size)
+        return next(pieces)
+
+    source = CallInput(give)
+    one, two = memoryview(bytearray(2)), memoryview(bytearray(2))
+    assert source.read([one, two], FREE) == 4 and bytes(one) + bytes(two) == b"abcd"
+    assert source.available() == 2
+    assert source.read([one, two], FREE) == 2 and bytes(one) == b"ef"  # What was too much comes next.
+    assert source.read([one, two], FREE) == 1 and source.read([one], FREE) == 0
+    assert asked == [4, 4, 2]
+    taken: list[bytes] = []
+    sink = CallOutput(taken.append)
+    assert sink.write([memoryview(b"ab"), memoryview(b"c")], FREE) == 3
+    assert sink.write([memoryview(bytes(1 << 20)), memoryview(b"c")], FREE) == 1 << 20
+    assert sink.write([memoryview(b"x"), memoryview(bytes(1 << 21))], FREE) == 1 << 20
+    assert taken[0] == b"abc" and [len(piece) for piece in taken] == [3, 1 << 20, 1 << 20]

@@ -38,11 +38,11 @@ _HOST_NAMES: Final = ("time", "monotonic", "process_time", "thread_time")
 
 @final
 class HostClocks:
-    """The host's clocks."""
+    """The host's clocks, in steps of ``step`` nanoseconds."""
 
     __slots__ = ("now", "resolution")
 
-    def __init__(self) -> None:
+    def __init__(self, step: int = 1) -> None:
         start = time.monotonic_ns()
         monotonic = time.monotonic_ns
         self.now: tuple[Callable[[], int], ...] = (
@@ -51,12 +51,22 @@ class HostClocks:
             time.process_time_ns,
             time.thread_time_ns,
         )
+        if step > 1:
+            self.now = tuple(_coarse(now, step) for now in self.now)
         self.resolution: tuple[int, ...] = tuple(
-            max(1, round(time.get_clock_info(name).resolution * 1e9)) for name in _HOST_NAMES
+            max(1, step, round(time.get_clock_info(name).resolution * 1e9)) for name in _HOST_NAMES
         )
 
     def skip(self, duration: int) -> bool:
         return False
+
+
+def _coarse(now: Callable[[], int], step: int) -> Callable[[], int]:
+    def rounded() -> int:
+        found = now()
+        return found - found % step
+
+    return rounded
 
 
 @final

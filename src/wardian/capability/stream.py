@@ -11,12 +11,13 @@ import os
 import stat
 import struct
 import termios
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol, final
 
 from wardian.capability.errno import CapabilityError
 from wardian.capability.poll import Waiter
 
+_CALL: Final = 1 << 20  # Bytes given to a function at a time, or asked of it.
 _CHUNK: Final = 4096  # A pipe that is ready for writing takes this much (PIPE_BUF) without blocking.
 
 
@@ -86,6 +87,34 @@ class BytesInput:
             buffer[: len(piece)] = piece
             self._position += len(piece)
         return self._position - start
+
+
+@final
+class CallInput:
+    """Reads what ``function`` returns, which is called with the number of bytes wanted; none at all is the end."""
+
+    __slots__ = ("_function", "_rest")
+    terminal = False
+    poll_fd = None
+
+    def __init__(self, function: Callable[[int], bytes]) -> None:
+        self._function = function
+        self._rest = memoryview(b"")
+
+    def available(self) -> int:
+        return len(self._rest) or 1
+
+    def read(self, buffers: Sequence[memoryview], waiter: Waiter) -> int:
+        if not self._rest:
+            # Copied: nobody else can change it then.
+            self._rest = memoryview(bytes(self._function(min(sum(map(len, buffers)), _CALL))))
+        done = 0
+        for buffer in buffers:
+            piece = self._rest[: len(buffer)]
+            buffer[: len(piece)] = piece
+            self._rest = self._rest[len(piece) :]
+            done += len(piece)
+        return done
 
 
 @final
@@ -160,6 +189,27 @@ class CaptureOutput:
             content += buffer
             total += size
         return total
+
+
+@final
+class CallOutput:
+    """Gives what is written to ``function``; what that returns does not matter."""
+
+    __slots__ = ("_function",)
+    terminal = False
+    poll_fd = None
+
+    def __init__(self, function: Callable[[bytes], object]) -> None:
+        self._function = function
+
+    def write(self, buffers: Sequence[memoryview], waiter: Waiter) -> int:
+        piece = bytes(buffers[0][:_CALL])
+        for buffer in buffers[1:]:
+            if len(piece) >= _CALL:
+                break
+            piece += buffer[: _CALL - len(piece)]
+        self._function(piece)
+        return len(piece)
 
 
 @final

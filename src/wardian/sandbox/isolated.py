@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, final
 from wardian.api.config import Config
 from wardian.api.engine import Engine
 from wardian.errors import Exit, Interrupted, IsolationUnavailable, Trap, WardianError
-from wardian.grants import Capture, DirGrant, Grants, Inherit
+from wardian.grants import Call, Capture, DirGrant, Grants, Inherit
 from wardian.isolation import frames
 from wardian.isolation.codec import CodecError
 from wardian.isolation.frames import Kind
@@ -163,6 +163,8 @@ class Isolated:
                 raise TypeError(f"{grant.guest}: a tree cannot be granted to a guest in a process of its own")
             fd = grant.host if isinstance(grant.host, int) else _open_directory(grant.host)
             dirs.append(DirGrant(owned(fd), grant.guest, grant.readonly))
+        if grants.sockets or any(isinstance(each, Call) for each in (grants.stdin, grants.stdout, grants.stderr)):
+            raise TypeError("a guest in a process of its own can have neither sockets nor functions as streams")
         changed: dict[str, object] = {"dirs": tuple(dirs)}
         for role, name in enumerate(("stdin", "stdout", "stderr", "audit")):
             stream = getattr(grants, name)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, TypeAlias, final
+from typing import IO, TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeAlias, final
 
 from wardian.api.engine import Engine, default_engine
 from wardian.api.handles import Memory
@@ -21,7 +21,9 @@ from wardian.api.module import ImportType, Module
 from wardian.capability.stream import CaptureOutput
 from wardian.errors import Exit, Interrupted, LinkError, Trap, printable
 from wardian.grants import (
+    Call,
     Capture,
+    ClockGrant,
     Data,
     DirGrant,
     FileQuota,
@@ -30,6 +32,7 @@ from wardian.grants import (
     InputGrant,
     Null,
     OutputGrant,
+    RealClock,
     TerminalGrant,
     TreeGrant,
 )
@@ -47,6 +50,16 @@ if TYPE_CHECKING:
     from wardian.capability.filesystem.tree.tree import Tree
     from wardian.isolation.policy import Isolation
 
+Source: TypeAlias = "Literal['inherit'] | int | IO[bytes] | Callable[[int], bytes] | None"
+Output: TypeAlias = "Literal['inherit'] | int | IO[bytes] | Callable[[bytes], object] | None"
+
+
+class HasFileno(Protocol):
+    """A socket or file, as far as it matters here."""
+
+    def fileno(self) -> int: ...
+
+
 Host: TypeAlias = "str | os.PathLike[str] | Tree"
 Dirs: TypeAlias = "Mapping[str, Host] | Iterable[tuple[Host, str, bool] | tuple[Host, str] | DirGrant | TreeGrant]"
 
@@ -60,10 +73,13 @@ def run(
     dirs: Dirs | None = None,
     quota: FileQuota | None = None,
     open_files: int = 1024,
+    sockets: Iterable[HasFileno | int] = (),
+    clock: ClockGrant | None = None,
+    seed: int | None = None,
     input: bytes | str | None = None,
-    stdin: Literal["inherit"] | None = None,
-    stdout: Literal["inherit"] | None = None,
-    stderr: Literal["inherit"] | None = None,
+    stdin: Source = None,
+    stdout: Output = None,
+    stderr: Output = None,
     output_limit: int = 16 << 20,
     terminal: TerminalGrant = None,
     audit: str | os.PathLike[str] | Sink | None = None,
@@ -84,13 +100,18 @@ def run(
     * ``module``: a path, the bytes, or a :class:`Module`; ``args`` become ``argv[1:]`` (or ``invoke``'s parameters).
     * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each;
       ``host`` is a path, or a :class:`Tree`), empty standard input (``input`` is its contents), output captured up to
-      ``output_limit`` bytes a stream; ``"inherit"`` connects a stream to this process's own.
+      ``output_limit`` bytes a stream. ``"inherit"`` connects a stream to this process's own, a number to that
+      descriptor, a file object to the file; a function is called with what is written (``stdin``: with a number of
+      bytes to give).
+    * ``sockets`` are open sockets, or their descriptors; the guest's numbers for them follow those of ``dirs``.
     * ``quota`` bounds what may be added to host directories, ``open_files`` the descriptors open at a time; a
       :class:`Tree` has bounds of its own.
     * ``terminal`` says what output may do to a terminal: ``"strict"``, ``"color"`` or ``"raw"``, wherever it goes; by
       default ``"color"`` on a terminal, and untouched bytes anywhere else.
     * ``audit`` is told which capability the guest uses, is denied or runs out of: a file to which lines of JSON are
       added, or a function that is called with each event.
+    * ``clock`` is the host's, in steps or made up (:class:`~wardian.grants.FrozenClock`); ``seed`` makes randomness a
+      function of it.
     * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
     * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says; only there
@@ -117,6 +138,9 @@ def run(
         stderr=_output(stderr, output_limit),
         open_files=open_files,
         quota=quota or FileQuota(),
+        sockets=tuple(found if isinstance(found, int) else found.fileno() for found in sockets),
+        clock=clock or RealClock(),
+        seed=seed,
         terminal=terminal,
     )
     with _audited(audit, grants, direct=isolation is None) as (grants, sink):
@@ -335,20 +359,43 @@ def _dirs(dirs: Dirs | None) -> Iterable[DirGrant | TreeGrant]:
             raise TypeError(f"a directory is a path or a Tree, not {type(entry[0]).__name__}")
 
 
-def _stdin(input: bytes | str | None, stdin: str | None) -> InputGrant:
+def _stdin(input: bytes | str | None, stdin: Source) -> InputGrant:
     if input is not None:
         if stdin is not None:
             raise ValueError("input and stdin exclude each other")
         return Data(input.encode() if isinstance(input, str) else bytes(input))
-    if stdin not in (None, "inherit"):
-        raise ValueError(f"stdin must be None or 'inherit', not {stdin!r}; for contents use input=")
-    return Inherit() if stdin == "inherit" else Null()
+    if stdin is None:
+        return Null()
+    return _descriptor(stdin) or Call(_function(stdin, "read"))
 
 
-def _output(choice: str | None, limit: int) -> OutputGrant:
-    if choice not in (None, "inherit"):
-        raise ValueError(f"an output stream must be None (captured) or 'inherit', not {choice!r}")
-    return Inherit() if choice == "inherit" else Capture(limit)
+def _output(choice: Output, limit: int) -> OutputGrant:
+    if choice is None:
+        return Capture(limit)
+    return _descriptor(choice) or Call(_function(choice, "write"))
+
+
+def _descriptor(stream: object) -> Inherit | None:
+    """What has a descriptor of the host; what was written to a file object before goes out first."""
+    if stream == "inherit":
+        return Inherit()
+    if isinstance(stream, int):
+        return Inherit(stream)
+    try:
+        fd: int = stream.fileno()  # type: ignore[attr-defined]
+    except (AttributeError, OSError):
+        return None  # No file, or one that is none of the host's, such as io.BytesIO.
+    flush = getattr(stream, "flush", None)
+    if flush is not None:
+        flush()
+    return Inherit(fd)
+
+
+def _function(stream: object, name: str) -> Callable[..., Any]:
+    found = stream if callable(stream) else getattr(stream, name, None)
+    if not callable(found):
+        raise ValueError(f"a stream is 'inherit', a descriptor, a binary file or a function, not {stream!r}")
+    return found
 
 
 def _substitute(asked: ImportType, unknown: str) -> Callable[..., object] | None:

@@ -161,6 +161,27 @@ class HostFile:
             return 1
         return int(count)
 
+    def fileno(self) -> int:
+        """The host's descriptor, which stays this object's to close."""
+        return self._fd
+
+    @property
+    def blocking(self) -> bool:
+        """Whether a read or write that cannot be done at once waits."""
+        return self._blocking
+
+    def wait_readable(self, waiter: Waiter) -> None:
+        """Wait until a read would not block. Raises ``CapabilityError`` (again) if this does not wait."""
+        if not self._blocking:
+            raise CapabilityError(Errno.AGAIN)
+        waiter.readable(self._fd)
+
+    def wait_writable(self, waiter: Waiter) -> None:
+        """Wait until a write would not block. Raises as :meth:`wait_readable`."""
+        if not self._blocking:
+            raise CapabilityError(Errno.AGAIN)
+        waiter.writable(self._fd)
+
     def stat(self) -> FileStat:
         return _file_stat(os.fstat(self._fd))
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeAlias, final
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
 
 from wardian.capability.clock import ClockKind, Clocks, FrozenClocks, HostClocks
 from wardian.capability.environment import arguments, variables
@@ -18,6 +18,8 @@ from wardian.capability.poll import Waiter
 from wardian.capability.random import HostRandom, Random, SeededRandom
 from wardian.capability.stream import (
     BytesInput,
+    CallInput,
+    CallOutput,
     CaptureOutput,
     HostInput,
     HostOutput,
@@ -27,6 +29,7 @@ from wardian.capability.stream import (
     OutputStream,
 )
 from wardian.grants import (
+    Call,
     ClockGrant,
     Data,
     FileQuota,
@@ -41,10 +44,13 @@ from wardian.grants import (
 )
 from wardian.syntax.types import FuncType
 from wardian.wasi.p1.audit import Audit
-from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor
+from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor, socket_descriptor
 from wardian.wasi.p1.memory import GuestMemory, NoMemory
-from wardian.wasi.p1.types import Preview
+from wardian.wasi.p1.types import SOCKET_RIGHTS, Preview
 from wardian.wasi.shield import ShieldedOutput, shielded
+
+if TYPE_CHECKING:
+    from wardian.capability.socket import HostSocket
 
 Handler: TypeAlias = Callable[..., "int | None"]
 
@@ -70,8 +76,8 @@ class WasiContext:
     """``memory`` is the guest's exported memory, attached after instantiation; until then every pointer is bad.
 
     ``preopens`` are pairs of the guest's name and the directory, which the context takes over; they become the
-    descriptors from 3 on, in order. ``open_files`` bounds the descriptors the guest has at a time. When ``wake_fd``
-    becomes readable, every blocking call ends with ``EINTR``.
+    descriptors from 3 on, in order, and ``sockets`` those after them. ``open_files`` bounds the descriptors the guest
+    has at a time. When ``wake_fd`` becomes readable, every blocking call ends with ``EINTR``.
     """
 
     def __init__(
@@ -88,6 +94,7 @@ class WasiContext:
         open_files: int = 1024,
         terminal: TerminalGrant = None,
         audit: Audit | None = None,
+        sockets: Iterable[HostSocket] = (),
     ) -> None:
         """Raises ``ValueError`` for an argument or variable that cannot be one."""
         self.memory: GuestMemory = NoMemory()
@@ -107,6 +114,8 @@ class WasiContext:
             self.fds.grant(output_descriptor(stream))
         for name, directory in preopens:
             self.fds.grant(preopen_descriptor(directory, name.encode("utf-8", "surrogateescape")))
+        for socket in sockets:
+            self.fds.grant(socket_descriptor(socket, int(SOCKET_RIGHTS)))
         self._finalizer = weakref.finalize(self, self.fds.close)
 
     @classmethod
@@ -117,7 +126,9 @@ class WasiContext:
         """
         preopens: list[tuple[str, Directory]] = []
         clocks = _clocks(grants.clock)
+        sockets: list[HostSocket] = []
         try:
+            sockets.extend(_sockets(grants))
             for opened in _directories(grants, clocks):
                 preopens.append(opened)
             return cls(
@@ -133,10 +144,13 @@ class WasiContext:
                 grants.open_files,
                 grants.terminal,
                 audit,
+                sockets,
             )
         except BaseException:
-            for _, directory in preopens:
+            for directory in (directory for _, directory in preopens):
                 directory.close()
+            for socket in sockets:
+                socket.close()
             raise
 
     def finish(self) -> None:
@@ -174,12 +188,23 @@ def _metered(quota: FileQuota) -> Callable[[Directory], Directory]:
     return lambda directory: MeteredDirectory(directory, meter)
 
 
+def _sockets(grants: Grants) -> Iterator[HostSocket]:
+    if not grants.sockets:
+        return
+    from wardian.capability.socket import from_descriptor  # Here, as few guests have one.
+
+    for fd in grants.sockets:
+        yield from_descriptor(fd)
+
+
 def _input(grant: InputGrant) -> InputStream:
     match grant:
         case Null():
             return NullInput()
         case Data(content):
             return BytesInput(content)
+        case Call(function):
+            return CallInput(function)
         case Inherit(fd):
             return HostInput(0 if fd is None else fd)
 
@@ -190,9 +215,13 @@ def _output(grant: OutputGrant, role: int) -> OutputStream:
             return NullOutput()
         case Inherit(fd):
             return HostOutput(role if fd is None else fd)
+        case Call(function):
+            return CallOutput(function)
         case _:
             return CaptureOutput(grant.limit)
 
 
 def _clocks(grant: ClockGrant) -> Clocks:
-    return FrozenClocks(grant.start, grant.tick) if isinstance(grant, FrozenClock) else HostClocks()
+    if isinstance(grant, FrozenClock):
+        return FrozenClocks(grant.start, grant.tick)
+    return HostClocks(grant.step)

@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Generator, Iterator, Sequence
-from typing import Final, TypeAlias, final
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from wardian.capability.errno import CapabilityError, Errno
 from wardian.capability.filesystem.types import Directory, Entry, File, FileType
 from wardian.capability.poll import Waiter
 from wardian.capability.stream import InputStream, OutputStream
-from wardian.wasi.p1.types import DIRECTORY_RIGHTS, INHERITING_RIGHTS, Fdflags, Filetype, Rights
+from wardian.wasi.p1.types import DIRECTORY_RIGHTS, INHERITING_RIGHTS, SOCKET_RIGHTS, Fdflags, Filetype, Rights
+
+if TYPE_CHECKING:
+    from wardian.capability.socket import HostSocket  # Loaded when a socket is granted: few guests have one.
 
 Transfer: TypeAlias = Callable[[Sequence[memoryview], Waiter], int]
 
@@ -92,14 +95,14 @@ class Listing:
 
 @final
 class Descriptor:
-    """One open descriptor: exactly one of ``input``, ``output``, ``file``, ``directory`` is set.
+    """One open descriptor: exactly one of ``input``, ``output``, ``file``, ``directory`` is set; of a socket, ``file``.
 
     ``read`` and ``write`` are what the rights leave of the transfers; ``preopen`` is the name of a preopened directory.
     """
 
     __slots__ = (
-        "base", "directory", "file", "flags", "inheriting", "input", "listing", "output", "preopen", "read", "type",
-        "write",
+        "base", "directory", "file", "flags", "inheriting", "input", "listing", "output", "preopen", "read", "socket",
+        "type", "write",
     )
 
     def __init__(self, type_: int, base: int, inheriting: int, flags: int = 0) -> None:
@@ -111,6 +114,7 @@ class Descriptor:
         self.output: OutputStream | None = None
         self.file: File | None = None
         self.directory: Directory | None = None
+        self.socket: HostSocket | None = None
         self.listing: Listing | None = None
         self.preopen: bytes | None = None
         self.read: Transfer | None = None
@@ -134,7 +138,7 @@ class Descriptor:
         """Close what the descriptor owns: files and directories, not the standard streams."""
         if self.listing is not None:
             self.listing.close()
-        owned = self.file or self.directory
+        owned = self.socket or self.file or self.directory
         if owned is not None:
             owned.close()
 
@@ -168,6 +172,15 @@ def file_descriptor(file: File, inheriting: int, flags: int, read: bool, write: 
     new.limit(rights, rights)
     if flags & Fdflags.NONBLOCK:
         file.set_blocking(False)
+    return new
+
+
+def socket_descriptor(socket: HostSocket, inheriting: int, flags: int = 0) -> Descriptor:
+    new = Descriptor(Filetype.SOCKET_DGRAM if socket.datagram else Filetype.SOCKET_STREAM, 0, 0, flags)
+    new.socket = socket
+    new.file = socket.file
+    new.limit(int(SOCKET_RIGHTS) & inheriting, inheriting)
+    socket.file.set_blocking(not flags & Fdflags.NONBLOCK)
     return new
 
 

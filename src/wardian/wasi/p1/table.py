@@ -75,8 +75,8 @@ FUNCTIONS: Final = (
     _row("proc_raise", "i", proc.proc_raise),
     _row("random_get", "ii", random.random_get, bare=True),
     _row("sched_yield", "", proc.sched_yield),
-    _row("sock_accept", "iii", sock.no_socket),
-    _row("sock_recv", "iiiiii", sock.no_socket),
-    _row("sock_send", "iiiii", sock.no_socket),
-    _row("sock_shutdown", "ii", sock.no_socket),
+    _row("sock_accept", "iii", sock.sock_accept, R.SOCK_ACCEPT),
+    _row("sock_recv", "iiiiii", sock.sock_recv, R.FD_READ),
+    _row("sock_send", "iiiii", sock.sock_send, R.FD_WRITE),
+    _row("sock_shutdown", "ii", sock.sock_shutdown, R.SOCK_SHUTDOWN),
 )

@@ -72,6 +72,7 @@ SUBSCRIPTION_FD: Final = 16
 EVENT: Final = Struct("event", 32, 8, (
     ("userdata", 0, "u64"), ("error", 8, "u16"), ("type", 10, "u8"), ("nbytes", 16, "u64"), ("flags", 24, "u16"),
 ))
+U16: Final = Struct("u16", 2, 2, (("value", 0, "u16"),))
 U32: Final = Struct("u32", 4, 4, (("value", 0, "u32"),))
 U64: Final = Struct("u64", 8, 8, (("value", 0, "u64"),))
 
@@ -147,6 +148,13 @@ INHERITING_RIGHTS: Final = (
     | Rights.FD_FILESTAT_SET_SIZE | Rights.POLL_FD_READWRITE
 )
 """What can be done with whatever is opened beneath a preopened directory."""
+
+
+SOCKET_RIGHTS: Final = (
+    Rights.FD_READ | Rights.FD_WRITE | Rights.FD_FDSTAT_SET_FLAGS | Rights.FD_FILESTAT_GET | Rights.POLL_FD_READWRITE
+    | Rights.SOCK_SHUTDOWN | Rights.SOCK_ACCEPT
+)
+"""What can be done with a socket."""
 
 
 class Oflags(IntFlag):
