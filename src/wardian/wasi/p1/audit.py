@@ -50,6 +50,7 @@ _LIMITED: Final = frozenset(
         Errno.INTERRUPTED,
     )
 )
+_REFUSED: Final = MappingProxyType({**dict.fromkeys(_DENIED, "denied"), **dict.fromkeys(_LIMITED, "limited")})
 _WORDS: Final = MappingProxyType({value: reason.value for reason, value in NUMBERS.items()})
 
 _PATHS: Final = MappingProxyType({
@@ -67,6 +68,8 @@ _PATHS: Final = MappingProxyType({
 })  # fmt: skip
 _DESCRIPTOR: Final = frozenset({"fd", "sock"})
 """Functions whose first argument is a descriptor begin so."""
+_FOLLOWED: Final = frozenset({"fd_close", "fd_renumber"})
+"""Functions after which a descriptor is another."""
 _OPENED: Final = 8
 """Where ``path_open`` is given the place for the new descriptor."""
 
@@ -91,7 +94,7 @@ class Audit:
         self._sink = sink
         self._caller = caller
         self._told = 0
-        self._seen: set[tuple[str, int, str]] = set()
+        self._seen: set[tuple[str, int, bool]] = set()
         self._names: dict[int, str] = {0: "stdin", 1: "stdout", 2: "stderr"}
         self.calls: Counter[str] = Counter()
 
@@ -130,41 +133,52 @@ class Audit:
     def watched(self, name: str, call: Call, ctx: Context) -> Call:
         """``call``, the function ``name``, watched."""
         paths = _PATHS.get(name)
+        if paths:
+            return self._watched_paths(name, call, ctx, paths)
         has_descriptor = name.partition("_")[0] in _DESCRIPTOR
+        follows = name in _FOLLOWED
+        calls, seen = self.calls, self._seen
 
         def watching(*arguments: int) -> int | None:
-            self.calls[name] += 1
-            asked = self._caller()
+            calls[name] += 1
             fd = arguments[0] & MASK if has_descriptor else -1
-            details = self._paths(ctx, paths, arguments) if paths else {}
-            if has_descriptor:
-                details = {"fd": fd, "name": self._name(ctx, fd)}
+            details = {"fd": fd, "name": self._name(ctx, fd)} if follows else None
             try:
                 code = call(*arguments)
             except WardianError:
-                self._report(name, asked, 0, -1, bool(paths), details)  # proc_exit leaves so
+                self._report(name, 0, {})  # proc_exit leaves so
                 raise
-            self._report(name, asked, code or 0, fd, bool(paths), details)
-            if not code:
-                self._follow(name, ctx, arguments, details)
+            if code in _REFUSED or (name, fd, not code) not in seen:
+                if len(seen) < MOST:
+                    seen.add((name, fd, not code))
+                if details is None:
+                    details = {"fd": fd, "name": self._name(ctx, fd)} if has_descriptor else {}
+                self._report(name, code or 0, details)
+            if follows and not code:
+                self._follow(name, arguments)
             return code
 
         return watching
 
-    def _report(
-        self, name: str, asked: str | None, code: int, fd: int, always: bool, details: Mapping[str, Any]
-    ) -> None:
-        outcome = "used"
-        if code:
-            outcome = "denied" if code in _DENIED else "limited" if code in _LIMITED else "failed"
-        if not always and outcome in ("used", "failed"):
-            key = (name, fd, outcome)
-            if key in self._seen or len(self._seen) >= MOST:
-                return
-            self._seen.add(key)
+    def _watched_paths(self, name: str, call: Call, ctx: Context, paths: tuple[tuple[int, int, int], ...]) -> Call:
+        """``call``, which takes paths, watched."""
+
+        def watching(*arguments: int) -> int | None:
+            self.calls[name] += 1
+            details = self._paths(ctx, paths, arguments)
+            code = call(*arguments)
+            self._report(name, code or 0, details)
+            if name == "path_open" and not code:
+                self._opened(ctx, arguments[_OPENED] & MASK, details)
+            return code
+
+        return watching
+
+    def _report(self, name: str, code: int, details: Mapping[str, Any]) -> None:
+        outcome = _REFUSED.get(code, "failed" if code else "used")
         self.tell(
             "call", function=name, capability=GROUP_OF[name], outcome=outcome, error=_WORDS.get(code),
-            asked_by=asked, **details,
+            asked_by=self._caller() if self._told < MOST else None, **details,
         )  # fmt: skip
 
     def _name(self, ctx: Context, fd: int) -> str | None:
@@ -187,27 +201,26 @@ class Audit:
             found[f"{label}path"] = text
         return {name: value for name, value in found.items() if value is not None}
 
-    def _follow(self, name: str, ctx: Context, arguments: tuple[int, ...], details: Mapping[str, Any]) -> None:
-        """Keep the names of descriptors after a call that succeeded."""
-        if name == "path_open":
-            at = arguments[_OPENED] & MASK
-            fd = int.from_bytes(ctx.memory.view()[at : at + 4], "little")
-            directory = details.get("directory", "")
-            self._forget(fd)
-            self._names[fd] = f"{directory}/{details['path']}"[:_LONGEST]
-        elif name == "fd_close":
-            self._forget(arguments[0] & MASK)
-        elif name == "fd_renumber":
-            source, target = arguments[0] & MASK, arguments[1] & MASK
-            moved = self._names.get(source)
-            self._forget(source)
+    def _opened(self, ctx: Context, at: int, details: Mapping[str, Any]) -> None:
+        """Keep the name of a descriptor that the guest has been given ``at`` a place of its memory."""
+        fd = int.from_bytes(ctx.memory.view()[at : at + 4], "little")
+        self._forget(fd)
+        self._names[fd] = f"{details.get('directory', '')}/{details['path']}"[:_LONGEST]
+
+    def _follow(self, name: str, arguments: tuple[int, ...]) -> None:
+        """Keep the names of descriptors after a call of :data:`_FOLLOWED` that succeeded."""
+        source = arguments[0] & MASK
+        moved = self._names.get(source)
+        self._forget(source)
+        if name == "fd_renumber":
+            target = arguments[1] & MASK
             self._forget(target)
             if moved is not None:
                 self._names[target] = moved
 
     def _forget(self, fd: int) -> None:
         self._names.pop(fd, None)
-        self._seen = {key for key in self._seen if key[1] != fd}
+        self._seen -= {key for key in self._seen if key[1] == fd}
 
 
 def line_writer(fd: int) -> Sink:
