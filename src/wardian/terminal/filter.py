@@ -163,15 +163,18 @@ class Filter:
         wide = not data.isascii()
         self._marks = self._trailing(text, before, wide)
         if wide:
-            from wardian.terminal.wide import without_floods, without_lead
+            from wardian.terminal.wide import Standins, without_floods, without_hidden, without_lead
 
+            if self._standins is None:
+                self._standins = Standins()
             text = without_floods(without_lead(text, before))
+            text = without_hidden(text, self._standins.__getitem__)
         if self._color:
             text = self._coloured(text, wide)
         return text.encode("ascii", "backslashreplace") if self._ascii else text.encode()
 
     def _text(self, data: bytes, final: bool) -> str:
-        """``data`` as text without anything active, but for the controls that mode ``color`` looks at."""
+        """``data`` as text without control codes of ASCII, but for those that mode ``color`` looks at."""
         self._rest = b""
         if not final:
             held = self._held(data)
@@ -187,11 +190,7 @@ class Filter:
         text, used = codecs.utf_8_decode(data, "replace", final or bool(self._rest))
         if used < len(data):
             self._rest = data[used:]
-        from wardian.terminal.wide import Standins, without_hidden
-
-        if self._standins is None:
-            self._standins = Standins()
-        return without_hidden(text, self._standins.__getitem__)
+        return text
 
     def _held(self, data: bytes) -> int:
         """How many bytes at the end must wait for what follows them, ASCII only."""
@@ -274,12 +273,13 @@ class Filter:
     def _follow(self, look: _Look, run: str) -> _Look:
         """The look to which a run of sequences leads from ``look``."""
         began = look
-        for parameters in _sgr.findall(run):
+        found = _sgr.findall(run)
+        for parameters in found:
             after = look.after.get(parameters)
             if after is None:
                 style = apply(look.style, parameters)
                 after = self._looks.get(style) or _Look(style)
-                if len(run) > len(parameters) + 3:
+                if len(found) > 1:
                     self._remember(look, parameters, after)
             look = after
         if len(run) < _LONGEST:

@@ -46,6 +46,8 @@ class Style(NamedTuple):
 
     def sequence(self) -> str:
         """The control sequence after which text looks so, without the ESC that begins it."""
+        if self.foreground and not self.background and not self.flags:
+            return f"[0;{self.foreground}m"
         background = "" if _near(self.foreground, self.background) else self.background
         return f"[{';'.join(part for part in ('0', *self.flags, self.foreground, background) if part)}m"
 
