@@ -319,6 +319,18 @@ class Compiler:
         with self._lock:
             return self._libraries.setdefault(name, found)
 
+    def stencils(self) -> dict[str, Flavour]:
+        """Names of the cache's entries for stencils, and what they are for."""
+        from wardian.compile.baseline.flavour import every
+
+        return {self._stencils(flavour): flavour for flavour in every()}
+
+    def make_stencils(self, key: str) -> None:
+        """Have the cache's entry of this name made, if it is one of :meth:`stencils`."""
+        wanted = self.stencils().get(key)
+        if wanted is not None:
+            self._library(wanted)
+
     def _stencils(self, wanted: Flavour) -> str:
         return f"stencils-{key(self.build, repr(wanted))}"
 

@@ -65,7 +65,6 @@ class Directory(NamedTuple):
 def lock_in(bounds: Bounds, directories: Sequence[Directory], before: Sequence[Layer]) -> tuple[Layer, ...]:
     """Put on what is put on in the worker itself; the report, with what is ``before`` on already."""
     report = [*before, Layer("descriptors", True, f"{len(directories)} directories")]
-    report.append(Layer("cgroup", False, "no control group is delegated to this process"))
     report.append(attempt("rlimits", lambda: _limit(bounds)))
     report.append(attempt("non-dumpable", kernel.make_undumpable))
     report.append(attempt("no-new-privs", kernel.no_new_privileges))

@@ -51,11 +51,14 @@ class Isolation(Record):
       :class:`~wardian.IsolationUnavailable`, not a shrug.
     * ``overhead``: bytes of memory the worker may have beyond what the guest may: for the engine, and to compile in.
     * ``open_files``: descriptors the worker may have.
+    * ``cgroup``: a directory of the version 2 hierarchy, delegated to this process, with the controllers memory and
+      pids for its children: the worker gets a control group of its own there, which then has to work.
     """
 
     accept: tuple[str, ...] = DISPENSABLE
     overhead: int = 512 << 20
     open_files: int = 1024
+    cgroup: str | None = None
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.accept if name not in LAYERS and name != "namespaces"]
@@ -64,6 +67,8 @@ class Isolation(Record):
 
     def accepts(self, layer: str) -> bool:
         """May ``layer`` be missing?"""
+        if layer == "cgroup" and self.cgroup is not None:
+            return False
         return layer in self.accept or (layer in NAMESPACES and "namespaces" in self.accept)
 
     def missing(self, absent: Iterable[str]) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class CodeStore:
     def store(self, key: Any, payload: Any) -> None:
         if type(key) is not str or type(payload) is not bytes:
             raise CodecError("not an entry for the cache")
-        allowed = self._keys if self._source else {self._glue}
+        allowed = self._keys if self._source else {self._glue, *self._compiler.stencils()}
         if self.cache is not None and key in allowed:
             self.cache.store(key, payload)
 
@@ -71,6 +71,8 @@ class CodeStore:
                 continue
             if key in self._keys:
                 found[key] = tuple(item for item in items if type(item) is int)
+            elif _STENCILS.fullmatch(key) and key in self._compiler.stencils():
+                found[key] = ("",)
             elif key == self._glue:
                 found[key] = tuple(item for item in items if type(item) is str and _SIGNATURE.fullmatch(item))
         return {key: items for key, items in found.items() if items}

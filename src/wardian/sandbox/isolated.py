@@ -25,6 +25,7 @@ from wardian.api.engine import Engine
 from wardian.errors import Exit, Interrupted, IsolationUnavailable, Trap, WardianError
 from wardian.grants import Call, Capture, DirGrant, Grants, Inherit
 from wardian.isolation import frames
+from wardian.isolation.cgroup import Group, bounds
 from wardian.isolation.codec import CodecError
 from wardian.isolation.frames import Kind
 from wardian.isolation.policy import LAYERS, Isolation
@@ -42,6 +43,8 @@ _COMPILING: Final = 60.0
 _BACKLOG: Final = 16
 _PIPE: Final = 1 << 16
 _MAX_FDS: Final = 250
+_PROCESSES: Final = 64
+"""Processes and threads that a control group holds: a worker is one process, of a handful of threads."""
 
 
 class IsolatedJob(NamedTuple):
@@ -132,10 +135,11 @@ class Isolated:
             "timeout": job.timeout,
             "make": None if job.make is None else dict(job.make),
             "lock": {
-                "memory": job.limits.memory + job.limits.gc_heap + job.isolation.overhead,
+                "cgroup": self._group(stack),
+                "memory": self._memory(),
                 "cpu": None if job.cpu is None else int(job.cpu) + 2,
                 "files": job.isolation.open_files,
-                "accept": job.isolation.accept,
+                "accept": tuple(filter(job.isolation.accepts, LAYERS)),
                 "probe": job.probe,
             },
         }
@@ -143,6 +147,25 @@ class Isolated:
         with suppress(OSError):  # It is gone already; the status says how.
             socket.send_fds(self._worker.line, [b"J"], fds)
         self._worker.line.setblocking(False)
+
+    def _group(self, stack: ExitStack) -> tuple[bool, str]:
+        """Put the worker into a control group of its own, if there can be one; ``stack`` removes it."""
+        how = self._job.isolation
+        if how.cgroup is None:
+            return False, "no delegated control group was named (Isolation.cgroup)"
+        memory = self._memory() + (64 << 20)
+        try:
+            group = Group(how.cgroup, self._worker.pid, bounds(memory, _PROCESSES))
+        except OSError as error:
+            return False, f"{how.cgroup}: {error.strerror}"
+        stack.callback(group.close)
+        stack.callback(self._worker.kill)
+        return True, group.path
+
+    def _memory(self) -> int:
+        """Bytes that may be written: by the guest, and by the engine on its behalf."""
+        limits = self._job.limits
+        return limits.memory + limits.gc_heap + self._job.isolation.overhead
 
     def _config(self) -> Config:
         """The worker's: without the cache, which it cannot reach; and whoever only compiles looks at what it must."""
@@ -484,7 +507,7 @@ class Filler:
 
     def submit(self, job: IsolatedJob, made: Mapping[str, tuple[object, ...]]) -> None:
         """Have it compiled some time; too much at once is forgotten, since it will be asked for again."""
-        glue = {key: items for key, items in made.items() if key.startswith("glue-")}
+        glue = {key: items for key, items in made.items() if "-" in key}
         code = {key: items for key, items in made.items() if key not in glue}
         for source, wanted in ((b"", glue), (job.source, code)):
             with self._state:

@@ -169,8 +169,12 @@ class Worker:
             return None
 
     @functools.cached_property
+    def pid(self) -> int:
+        """Its number in this process' world, or -1 if it is gone."""
+        with open(f"/proc/self/fdinfo/{self.pidfd}") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith("Pid:")), -1)
+
+    @functools.cached_property
     def _clock(self) -> int | None:
         """The number of its processor clock (see clock_getcpuclockid in Linux's time.h)."""
-        with open(f"/proc/self/fdinfo/{self.pidfd}") as file:
-            pid = next((int(line.split()[1]) for line in file if line.startswith("Pid:")), -1)
-        return (~pid << 3) | 2 if pid > 0 else None
+        return (~self.pid << 3) | 2 if self.pid > 0 else None

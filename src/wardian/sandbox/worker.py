@@ -22,7 +22,6 @@ from wardian.isolation import frames
 from wardian.isolation.codec import CodecError, Handle
 from wardian.isolation.frames import Kind
 from wardian.isolation.lockdown import Base, Bounds, Directory, lock_in
-from wardian.isolation.policy import Isolation
 from wardian.isolation.report import Layer
 from wardian.sandbox import border
 from wardian.sandbox.result import RunResult, Usage
@@ -80,7 +79,11 @@ class RemoteCache:
         return found
 
     def store(self, key: str, payload: bytes) -> None:
-        """Does nothing: stencils of rare kinds are made anew."""
+        """Hand over stencils, or note that they had to be made."""
+        if self._trusted:
+            self._line.send(Kind.STORE, (key, payload))
+        elif not key.endswith("-more"):
+            self.made[key] = ("",)
 
     def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
         """Hand over the entry, or note what is new in it."""
@@ -139,9 +142,9 @@ def _lock_in(job: dict[str, Any], fds: list[int], line: Line, birth: Birth) -> b
     lock = job["lock"]
     directories = [Directory(fds[int(each.host)], each.readonly) for each in border.read_record(job["grants"]).dirs]
     bounds = Bounds(lock["memory"] + 4 * len(job["source"]), lock["cpu"], lock["files"] + len(fds), birth.base)
-    layers = lock_in(bounds, directories, birth.layers)
+    layers = lock_in(bounds, directories, (*birth.layers, Layer("cgroup", *lock["cgroup"])))
     rows = tuple((layer.name, layer.on, layer.detail) for layer in layers)
-    refused = Isolation(accept=lock["accept"]).missing(layer.name for layer in layers if not layer.on)
+    refused = any(not layer.on and layer.name not in lock["accept"] for layer in layers)
     line.send(Kind.REFUSED if refused else Kind.READY, rows)
     return not refused and not lock["probe"]
 
@@ -176,6 +179,8 @@ def _make(engine: Engine, source: bytes, wanted: dict[str, tuple[Any, ...]]) -> 
         if key.startswith("glue-"):
             for code in items:
                 engine.compiler.signature(code)
+        elif key.startswith("stencils-"):
+            engine.compiler.make_stencils(key)
         else:
             Module(source, engine).code().remake(key, items)
     engine.flush()

@@ -34,3 +34,15 @@ def flavour(module: Module, options: CodeOptions) -> Flavour | None:
     return Flavour(
         CodeOptions(checks=options.checks, exceptions=options.exceptions), first.limits.is64, first.shared
     )
+
+
+def every() -> tuple[Flavour, ...]:
+    """All there are."""
+    both = (False, True)
+    return tuple(
+        Flavour(CodeOptions(checks=checks, exceptions=exceptions), is64, shared)
+        for checks in ("guard", "explicit")
+        for exceptions in both
+        for is64 in both
+        for shared in both
+    )
