@@ -5,6 +5,7 @@ The oracle is arithmetic: an access is in bounds exactly if index + offset + wid
 
 from __future__ import annotations
 
+import ctypes
 from typing import Any, NamedTuple
 
 import pytest
@@ -425,3 +426,42 @@ def test_absurd_memories_are_refused() -> None:
         except (wardian.LimitExceeded, wardian.InvalidError):
             continue
         assert exports.m.pages == 1
+
+
+NEIGHBOURS = """
+(module (memory (export "memory") {at} 1 2 {shared})
+  (func (export "load") (param i64) (result i32) (i32.load8_u offset=3 ({narrow} (local.get 0))))
+  (func (export "store") (param i64) (i64.store32 offset=3 ({narrow} (local.get 0)) (i64.const -1)))
+  (func (export "float") (param i64) (result f64) (f64.load ({narrow} (local.get 0))))
+  (func (export "vector") (param i64) (result i32)
+    (i8x16.extract_lane_u 0 (v128.load offset=3 ({narrow} (local.get 0)))))
+  (func (export "lane") (param i64) (v128.store8_lane offset=3 1 ({narrow} (local.get 0)) (v128.const i64x2 -1 -1)))
+  (func (export "atomic") (param i64) (result i32)
+    (i32.atomic.rmw8.xchg_u offset=3 ({narrow} (local.get 0)) (i32.const 7)))
+  (func (export "fill") (param i64) (memory.fill ({narrow} (local.get 0)) (i32.const 7) ({at}.const 3))))
+"""
+
+
+@every_mode
+@pytest.mark.parametrize("shared", ["", "shared"])
+@pytest.mark.parametrize("at", ["i32", "i64"])
+def test_another_memory_is_out_of_reach(mode: Mode, at: str, shared: str) -> None:
+    """An index that, added to this memory's base, is an address in another's: what a comparison with anything but the
+    length would let through."""
+    narrow = "i32.wrap_i64" if at == "i32" else "i64.add (i64.const 0)"
+    text = NEIGHBOURS.format(at=at, shared=shared, narrow=narrow)
+    mine, other = (make(text, mode) for _ in range(2))
+    view = other.memory.view()
+    bases = [ctypes.addressof(ctypes.c_char.from_buffer(memory.view())) for memory in (mine.memory, other.memory)]
+    if at == "i32" and not 0 < bases[1] - bases[0] < 1 << 32:
+        mine, other, bases = other, mine, bases[::-1]
+    there = (bases[1] - bases[0]) & (1 << 64) - 1
+    view[:8] = bytes(8)
+    for name in ("load", "store", "float", "vector", "lane", "atomic", "fill"):
+        if at == "i64" or there < 1 << 32:
+            with traps("memory_out_of_bounds"):
+                mine[name](there)
+        # And what lies behind the end, in the same memory.
+        with traps("memory_out_of_bounds"):
+            mine[name](65536)
+    assert bytes(other.memory.view()[:8]) == bytes(8)

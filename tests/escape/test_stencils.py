@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import operator
+import struct
 from collections.abc import Callable
 from itertools import product
 from typing import Any
 
 import pytest
 
+import wardian
 from wardian.compile.baseline.facts import MAX_OFFSET
 from wardian.compile.baseline.flavour import Flavour
+from wardian.compile.baseline.function import Baseline
 from wardian.compile.baseline.holes import Hole
 from wardian.compile.baseline.stencils import Maker, _memory
+from wardian.compile.baseline.steps import dead, live
+from wardian.compile.compiler import Compiler
 from wardian.compile.options import CodeOptions
 from wardian.vm.memory import GUARD
 
@@ -54,3 +59,17 @@ def test_the_stand_in_is_never_computed_with() -> None:
     for operation in operations:
         with pytest.raises(AssertionError, match="only known when"):
             operation(hole, 3)
+
+
+def test_no_hole_is_left_empty() -> None:
+    """What a stencil compares with is never what its bytes happened to be."""
+    ctx = wardian.Module("(module (memory i64 1) (func (param i64)))")._ctx
+    for options in (CodeOptions(checks="guard"), CodeOptions(checks="explicit")):
+        compiler = Compiler(None).baseline(ctx, options)
+        assert compiler is not None
+        function = Baseline(compiler._facts, 0, [], live(), dead())
+        stencil = compiler._facts.library.group("do i32.load").get(0)
+        function.emit(stencil, a=0, d=0, i=0, j=0)
+        for missing in "ij":
+            with pytest.raises(struct.error):
+                function.emit(stencil, **{hole: 0 for hole in "abcdij" if hole != missing})

@@ -30,7 +30,7 @@ def _index(lo: Lowering, imm: tuple[int, int, int], size: int) -> Value:
     if size > 1:
         b = lo.b
         # The low bits of a sum are right even where it wraps.
-        low = b.binary("add", index, const(offset % size, "i64")) if offset % size else index
+        low = b.binary("add", index, const(offset, "i64")) if offset else index
         odd = b.icmp("ne", b.binary("and", low, const(size - 1, "i64")), const(0, "i64"))
         lo.trap_if(odd, TrapCode.UNALIGNED_ATOMIC)
     return index

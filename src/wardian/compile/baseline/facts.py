@@ -94,6 +94,8 @@ class BaselineFacts:
         self.library = library
         self.layout = InstanceLayout.of(module)
         self.memories = module.memory_types()
+        self.memories_at = self.layout.memories
+        """Where the context has the address of memory 0's length."""
         self.tables = module.table_types()
         self.global_types = module.global_types()
         self.tags = module.tag_types()

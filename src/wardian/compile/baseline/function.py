@@ -42,6 +42,8 @@ _LOCAL_USE: Final = re.compile(rb"[\x20-\x22]([\x00-\x7f])", re.DOTALL)
 _PIN_FROM: Final = 2
 """Uses from which a local is worth a register."""
 
+_NOT_SAID: Final = 1 << 70
+"""Fits no field."""
 _put32: Final = struct.Struct("<i").pack_into
 _put64: Final = struct.Struct("<q").pack_into
 
@@ -233,7 +235,7 @@ class Baseline:
 
     def _enter(self, params: list[int]) -> None:
         group = self.facts.library.group
-        self.emit(group("prologue").get(0))
+        self.emit(group("prologue").get(0), i=0)
         self._frame_at = group("prologue").get(0).numbers[0][0]
         if self.facts.memories:
             self.emit(group("base").get(0), i=self.facts.layout.memory_bases)
@@ -423,9 +425,19 @@ class Baseline:
     # -- code ----------------------------------------------------------------------------------------------------------
 
     def emit(
-        self, stencil: Stencil, a: int = 0, b: int = 0, c: int = 0, d: int = 0, i: int = 0, j: int = 0
+        self,
+        stencil: Stencil,
+        a: int = _NOT_SAID,
+        b: int = _NOT_SAID,
+        c: int = _NOT_SAID,
+        d: int = _NOT_SAID,
+        i: int = _NOT_SAID,
+        j: int = _NOT_SAID,
     ) -> list[Patch]:
-        """Copy a stencil and fill its holes; the jumps it has to a label or a table are returned."""
+        """Copy a stencil and fill its holes; the jumps it has to a label or a table are returned.
+
+        A hole for which nothing is given, or that its number does not fit, raises ``struct.error`` (our bug).
+        """
         out = self.out
         base = len(out)
         out += stencil.code
@@ -437,7 +449,9 @@ class Baseline:
             values = (a, b, c, d, i, j)
             for at, hole, added in stencil.wide:
                 value = values[hole & 7] + added
-                _put64(out, base + at, value & 0xFFFF_FFFF if hole & UNSIGNED else value)
+                if hole & UNSIGNED and -1 << 31 <= value < 0:
+                    value += 1 << 32
+                _put64(out, base + at, value)
         return self._jumps(stencil.jumps, base) if stencil.jumps else _NO_PATCHES
 
     def _jumps(self, jumps: tuple[tuple[int, int, int], ...], base: int) -> list[Patch]:

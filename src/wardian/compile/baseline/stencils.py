@@ -20,8 +20,8 @@ from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.holes import Hole, declarations, narrow, wide
 from wardian.compile.baseline.library import encode
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Shape, pack, variants
+from wardian.compile.baseline.slots import immediates, signature, works_on_slots
 from wardian.compile.baseline.templates import CLASS, Facts, Template, push_operands, push_slots, register_of
-from wardian.compile.baseline.vectors import immediates, is_vector, signature
 from wardian.compile.emit import METADATA, Value, const
 from wardian.compile.lowering import handlers
 from wardian.record import Record
@@ -238,7 +238,7 @@ def collect(flavour: Flavour) -> Maker:
     _moves(maker)
     _control(maker)
     _calls(maker)
-    _vectors(maker, flavour)
+    _on_slots(maker, flavour)
     if flavour.options.exceptions:
         _exceptions(maker)
     _tiers(maker)
@@ -470,10 +470,11 @@ def call(maker: Maker, kind: str, params: str, result: str) -> None:
         maker.single(group, code, build)
 
 
-def _vectors(maker: Maker, flavour: Flavour) -> None:
-    """Everything about vectors in slots only: one stencil for each instruction, and for each lane it can name."""
-    for row in filter(is_vector, ROWS):
-        params, result = signature(row, I64 if flavour.is64 else I32)
+def _on_slots(maker: Maker, flavour: Flavour) -> None:
+    """Vectors and atomics, all in slots: one stencil for each instruction, and for each lane it can name."""
+    address = I64 if flavour.is64 else I32
+    for row in filter(works_on_slots, ROWS):
+        params, result = signature(row, address)
         for key, imm in immediates(row, Hole("I_s")):
 
             maker.single(f"do {row.name}", key, partial(_in_slots, row=row, imm=imm, params=params, result=result))
@@ -484,6 +485,20 @@ def _vectors(maker: Maker, flavour: Flavour) -> None:
         t.result("")
 
     maker.single("select v", 0, select)
+    for row in ROWS:
+        family = row.family
+        if isinstance(family, f.AtomicFence):
+            maker.single(f"do {row.name}", 0, partial(_in_slots, row=row, imm=None, params=(), result=None))
+        elif isinstance(family, f.AtomicWait | f.AtomicNotify):
+            taken = (address, family.type, I64) if isinstance(family, f.AtomicWait) else (address, I32)
+
+            def call(t: Template, row: Row = row, taken: tuple[NumType, ...] = taken) -> None:
+                push_slots(t, "A_s", taken)
+                t.do(row, (0, Hole("I_s"), 0))
+                t.result("")
+                t.clobber(keep_floats=True)
+
+            maker.single(f"do {row.name}", 0, call)
 
 
 def _in_slots(t: Template, row: Row, imm: object, params: tuple[NumType, ...], result: NumType | None) -> None:

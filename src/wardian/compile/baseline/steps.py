@@ -15,17 +15,19 @@ from wardian.compile.baseline.facts import COMPARISONS, PLAIN, memory_offset
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, SLOT, VECTOR, WORD, Place
-from wardian.compile.baseline.unsupported import Unsupported
-from wardian.compile.baseline.vectors import (
+from wardian.compile.baseline.slots import (
+    atomic_call,
+    fence,
     give,
     halves,
-    is_vector,
+    on_slots,
     select_vector,
     set_vector,
     shuffle,
-    vector,
     vector_const,
+    works_on_slots,
 )
+from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS, Row
 from wardian.syntax.types import F32, F64, I32, I64, V128, NumType
@@ -46,7 +48,7 @@ def _unary(c: Baseline, offset: int, row: Row, imm: None) -> None:
     d, stays = c.target(offset + 1 if row.opcode < 0x100 else offset + 2, c.result[row.index])
     group = c.do[row.index]
     key = a[0] | d[0] << 4
-    c.emit(group.ready.get(key) or group.get(key), a[1], 0, 0, d[1])
+    c.emit(group.ready.get(key) or group.get(key), a=a[1], d=d[1])
     if stays:
         c.ops.append(d)
 
@@ -60,7 +62,7 @@ def _binary(c: Baseline, offset: int, row: Row, imm: None) -> None:
     d, stays = c.target(offset + 1, c.result[row.index])
     group = c.do[row.index]
     key = a[0] | b[0] << 4 | d[0] << 8
-    c.emit(group.ready.get(key) or group.get(key), a[1], b[1], 0, d[1])
+    c.emit(group.ready.get(key) or group.get(key), a=a[1], b=b[1], d=d[1])
     if stays:
         ops.append(d)
 
@@ -205,7 +207,7 @@ def _load(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None
     d, stays = c.target(following, c.result[row.index])
     group = c.do[row.index]
     key = a[0] | d[0] << 4
-    c.emit(group.ready.get(key) or group.get(key), a[1], 0, 0, d[1], at)
+    c.emit(group.ready.get(key) or group.get(key), a=a[1], d=d[1], i=at, j=c.facts.memories_at)
     if stays:
         c.ops.append(d)
 
@@ -219,7 +221,7 @@ def _store(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> Non
         a = c.settled(a, len(ops))
     group = c.do[row.index]
     key = a[0] | b[0] << 4
-    c.emit(group.ready.get(key) or group.get(key), a[1], b[1], 0, 0, at)
+    c.emit(group.ready.get(key) or group.get(key), a=a[1], b=b[1], i=at, j=c.facts.memories_at)
 
 
 def _only_memory(imm: int | tuple[int, int]) -> None:
@@ -230,13 +232,13 @@ def _only_memory(imm: int | tuple[int, int]) -> None:
 def _bulk(c: Baseline, offset: int, row: Row, imm: int | tuple[int, int]) -> None:
     _only_memory(imm)
     a = c.arguments(3)
-    c.emit(c.do[row.index].get(0), a=a, j=c.facts.layout.memories)
+    c.emit(c.do[row.index].get(0), a=a, j=c.facts.memories_at)
 
 
 def _memory_size(c: Baseline, offset: int, row: Row, imm: int) -> None:
     _only_memory(imm)
     d = c.slot(len(c.ops), WORD)
-    c.emit(c.do[row.index].get(0), d=d[1], j=c.facts.layout.memories)
+    c.emit(c.do[row.index].get(0), d=d[1], j=c.facts.memories_at)
     c.ops.append(d)
 
 
@@ -244,7 +246,7 @@ def _memory_grow(c: Baseline, offset: int, row: Row, imm: int) -> None:
     _only_memory(imm)
     a = c.arguments(1)
     d = c.slot(len(c.ops), WORD)
-    c.emit(c.do[row.index].get(0), a=a, d=d[1], j=c.facts.layout.memories)
+    c.emit(c.do[row.index].get(0), a=a, d=d[1], j=c.facts.memories_at)
     c.ops.append(d)
 
 
@@ -455,6 +457,9 @@ _CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.MemoryCopy: _bulk,
         f.Store: _store,
         f.SimdShuffle: shuffle,
+        f.AtomicWait: atomic_call,
+        f.AtomicNotify: atomic_call,
+        f.AtomicFence: fence,
     }
 )
 _DEAD: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
@@ -485,8 +490,8 @@ def _step_of(row: Row) -> Step:
         return _load
     if isinstance(family, f.Call | f.CallIndirect) and not family.tail:
         return _call if isinstance(family, f.Call) else _call_indirect
-    if is_vector(row):
-        return vector
+    if works_on_slots(row):
+        return on_slots
     return _CONTROL.get(type(family), _refuse)
 
 

@@ -1,16 +1,17 @@
-"""What the baseline compiler does with vectors: every operand of a vector instruction in slots, and its result.
+"""What the baseline compiler does with vectors and atomics: every operand in slots, and the result.
 
 Invariant: the halves of a vector are moved one by one but always together, so they lie in neighbouring slots.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias
 
 from wardian.compile.baseline.facts import class_of, memory_offset
 from wardian.compile.baseline.function import Baseline
-from wardian.compile.baseline.shapes import SLOT, VECTOR, Place
+from wardian.compile.baseline.shapes import SLOT, VECTOR, WORD, Place
 from wardian.syntax import families as f
 from wardian.syntax.instructions import BY_NAME, Row
 from wardian.syntax.types import V128, NumType
@@ -25,20 +26,41 @@ _ACCESSES: Final = (
     f.SimdLoadLane,
     f.SimdStore,
     f.SimdStoreLane,
+    f.AtomicLoad,
+    f.AtomicStore,
+    f.AtomicRmw,
+    f.AtomicCmpxchg,
+    f.AtomicWait,
+    f.AtomicNotify,
 )
 _TAKES_VECTOR: Final = (f.SimdLoadLane, f.SimdStore, f.SimdStoreLane)
 _GIVES_NONE: Final = (f.SimdStore, f.SimdStoreLane)
+Signature: TypeAlias = "tuple[tuple[NumType, ...], NumType | None]"
+
+_ATOMICS: Final[Mapping[type[f.Family], Callable[[Any, NumType], Signature]]] = MappingProxyType(
+    {
+        f.AtomicLoad: lambda family, address: ((address,), family.type),
+        f.AtomicStore: lambda family, address: ((address, family.type), None),
+        f.AtomicRmw: lambda family, address: ((address, family.type), family.type),
+        f.AtomicCmpxchg: lambda family, address: ((address, family.type, family.type), family.type),
+    }
+)
 _NOWHERE: Final = 0xFF
 """An index of ``i8x16.swizzle`` that gives 0."""
 
 
-def is_vector(row: Row) -> bool:
-    """Is there a group of stencils for ``row``, with operands in slots?"""
-    return row.feature in ("simd", "relaxed_simd") and not isinstance(row.family, f.Const | f.SimdShuffle)
+def works_on_slots(row: Row) -> bool:
+    """Is there a group of stencils for ``row``, with operands in slots anywhere?"""
+    if isinstance(row.family, f.Const | f.SimdShuffle):
+        return False
+    return row.feature in ("simd", "relaxed_simd") or type(row.family) in _ATOMICS
 
 
-def signature(row: Row, address: NumType) -> tuple[tuple[NumType, ...], NumType | None]:
-    """Types of the operands and of the result of a vector instruction."""
+def signature(row: Row, address: NumType) -> Signature:
+    """Types of the operands and of the result of an instruction that works on slots."""
+    atomic = _ATOMICS.get(type(row.family))
+    if atomic is not None:
+        return atomic(row.family, address)
     if isinstance(row.family, _ACCESSES):
         params = (address, V128) if isinstance(row.family, _TAKES_VECTOR) else (address,)
         return params, None if isinstance(row.family, _GIVES_NONE) else V128
@@ -84,8 +106,8 @@ def give(c: Baseline) -> int:
     return c.ops[-1][1]
 
 
-def vector(c: Baseline, offset: int, row: Row, imm: Any) -> None:
-    """Any vector instruction but the ones below."""
+def on_slots(c: Baseline, offset: int, row: Row, imm: Any) -> None:
+    """Any instruction of :func:`works_on_slots`."""
     family = row.family
     at = memory_offset(imm) if isinstance(family, _ACCESSES) else 0
     key = imm[3] if isinstance(family, _LANE_ACCESSES) else imm if isinstance(family, _LANES) else 0
@@ -99,8 +121,20 @@ def vector(c: Baseline, offset: int, row: Row, imm: Any) -> None:
         place = c.slot(len(c.ops), class_of(result))
         c.ops.append(place)
         d = place[1]
-    a, b, third = (*taken, 0, 0)[:3]
-    c.emit(c.do[row.index].get(key), a, b, third, d, at)
+    c.emit(c.do[row.index].get(key), **dict(zip("abc", taken, strict=False)), d=d, i=at, j=c.facts.memories_at)
+
+
+def atomic_call(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
+    """``memory.atomic.wait`` and ``notify``: the operands in neighbouring slots, as of a call."""
+    at = memory_offset(imm)
+    a = c.arguments(3 if isinstance(row.family, f.AtomicWait) else 2)
+    d = c.slot(len(c.ops), WORD)
+    c.emit(c.do[row.index].get(0), a=a, d=d[1], i=at, j=c.facts.memories_at)
+    c.ops.append(d)
+
+
+def fence(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    c.emit(c.do[row.index].get(0))
 
 
 def vector_const(c: Baseline, offset: int, row: Row, imm: bytes) -> None:
@@ -120,10 +154,10 @@ def shuffle(c: Baseline, offset: int, row: Row, imm: bytes) -> None:
     indices = c.own(len(c.ops) + 3, VECTOR)[1]
     swizzle, join = (c.do[BY_NAME[name].index].get(0) for name in ("i8x16.swizzle", "v128.or"))
     _put(c, indices, bytes(i if i < 16 else _NOWHERE for i in imm))
-    c.emit(swizzle, a, indices, 0, to)
+    c.emit(swizzle, a=a, b=indices, d=to)
     _put(c, indices, bytes(i - 16 if i >= 16 else _NOWHERE for i in imm))
-    c.emit(swizzle, b, indices, 0, indices)
-    c.emit(join, to, indices, 0, to)
+    c.emit(swizzle, a=b, b=indices, d=indices)
+    c.emit(join, a=to, b=indices, d=to)
 
 
 def set_vector(c: Baseline, home: Place) -> None:
