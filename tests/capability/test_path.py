@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,11 @@ def kernel() -> Resolver:
 
 
 RESOLVERS = {"kernel": kernel, "walk": WalkResolver}
+
+
+def choosing(name: str) -> Callable[..., Resolver]:
+    """Stands for :func:`resolver`, and always chooses that one."""
+    return lambda *probe: RESOLVERS[name]()
 
 
 @pytest.fixture(params=sorted(RESOLVERS))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.capability.test_path import RESOLVERS
+from tests.capability.test_path import choosing
 from tests.wasi.guest import ALL, Guest
 from wardian.capability.filesystem import host
 from wardian.capability.filesystem.tree.tree import Tree
@@ -36,7 +36,7 @@ def granted(root: Path, kind: str, readonly: bool = False) -> DirGrant | TreeGra
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param != "overlay":
-        monkeypatch.setattr(host, "resolver", RESOLVERS[request.param])
+        monkeypatch.setattr(host, "resolver", choosing(request.param))
     return str(request.param)
 
 

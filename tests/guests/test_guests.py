@@ -25,7 +25,8 @@ def _cases() -> list[object]:
             id=f"{entry['id']}-{mode}",
             marks=() if mode == QUICK_MODE and entry["id"] in QUICK else pytest.mark.slow,
         )
-        for entry in (*entries("foundation"), *entries("exact"))
+        for stage in ("foundation", "exact", "files")
+        for entry in entries(stage)
         for mode in MODES
     ]
     return cases or [pytest.param({}, QUICK_MODE, id="no-data", marks=pytest.mark.skip(NO_DATA))]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.capability.test_path import RESOLVERS
+from tests.capability.test_path import choosing
 from tests.support import NO_DATA, data_root
 from wardian.capability.filesystem import host
 from wardian.capability.filesystem.tree.tree import Tree
@@ -91,7 +91,7 @@ Opened = tuple[str | Tree, FileQuota]
 
 def _resolved(name: str) -> Callable[[Path, pytest.MonkeyPatch], Opened]:
     def make(root: Path, patch: pytest.MonkeyPatch) -> Opened:
-        patch.setattr(host, "resolver", RESOLVERS[name])
+        patch.setattr(host, "resolver", choosing(name))
         return str(root), FileQuota()
 
     return make
