@@ -62,10 +62,12 @@ class Null(Record):
 class Inherit(Record):
     """A file descriptor of the host process, used as it is and never closed.
 
-    ``fd`` is its number; ``None`` stands for the descriptor of the same role (0, 1 or 2).
+    ``fd`` is its number; ``None`` stands for the descriptor of the same role (0, 1 or 2). ``terminal`` says whether a
+    human sits at the other end; ``None``: what the descriptor says.
     """
 
     fd: int | None = None
+    terminal: bool | None = None
 
 
 @final

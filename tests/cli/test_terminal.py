@@ -284,3 +284,14 @@ def test_filter_ends_with_its_reader() -> None:
         process.stdin.close()
         assert process.stderr.read() == b""
     assert process.returncode == 1
+
+
+def test_a_worker_has_no_terminal_to_write_to(terminal: Terminal, wat: Callable[[str, str], Path]) -> None:
+    data = b"\x1b[31mred\x1b[2J\n"
+    path = wat("x.wasm", speaker(data, (1, 0, len(data)), (2, 0, len(data))))
+    shown = terminal("run", "--isolate", path)
+    if b"layers" in shown.output or shown.code == 1:
+        pytest.skip("this machine lacks layers of isolation")
+    harmless(shown)
+    assert shown.text.count("\x1b[0;31mred␛[2J\x1b[0m\n") == 2
+    assert terminal("run", "--isolate", "--terminal", "raw", path).output == data * 2

@@ -13,6 +13,7 @@ import wardian
 from wardian.capability.errno import CapabilityError, Errno
 from wardian.capability.poll import Waiter
 from wardian.grants import Capture, Grants, Inherit
+from wardian.isolation.policy import LAYERS, Isolation
 from wardian.terminal import Filter, Screen
 from wardian.wasi.p1.context import WasiContext
 from wardian.wasi.shield import ShieldedOutput, shielded
@@ -90,6 +91,14 @@ def test_large_writes_go_through_in_pieces() -> None:
 def test_the_mode_may_be_forced_anywhere(mode: str | None, shown: bytes) -> None:
     result = wardian.run(SPEAKS.encode(), terminal=mode, check=True)  # type: ignore[arg-type]
     assert result.stdout == shown
+
+
+@pytest.mark.parametrize("limit", [1000, 9])
+def test_output_of_a_worker_is_filtered_on_this_side(limit: int) -> None:
+    here = wardian.run(SPEAKS.encode(), terminal="color", output_limit=limit)
+    there = wardian.run(SPEAKS.encode(), terminal="color", output_limit=limit, isolation=Isolation(accept=tuple(LAYERS)))
+    assert (there.stdout, there.truncated) == (here.stdout, here.truncated)
+    assert here.truncated == (limit == 9)
 
 
 def test_unknown_modes_are_refused() -> None:

@@ -218,11 +218,11 @@ class HostOutput:
 
     __slots__ = ("_fd", "poll_fd", "terminal")
 
-    def __init__(self, fd: int) -> None:
-        """Raises ``OSError`` if ``fd`` is not open."""
+    def __init__(self, fd: int, terminal: bool | None = None) -> None:
+        """``terminal`` says whether a human sits at the other end. Raises ``OSError`` if ``fd`` is not open."""
         self._fd = fd
         self.poll_fd: int | None = None if stat.S_ISREG(os.fstat(fd).st_mode) else fd
-        self.terminal = os.isatty(fd)
+        self.terminal = os.isatty(fd) if terminal is None else terminal
 
     def write(self, buffers: Sequence[memoryview], waiter: Waiter) -> int:
         if self.poll_fd is None:

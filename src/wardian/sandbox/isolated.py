@@ -22,6 +22,9 @@ from typing import Any, Final, NamedTuple, final
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine
+from wardian.capability.errno import CapabilityError
+from wardian.capability.poll import Waiter
+from wardian.capability.stream import CaptureOutput, HostOutput, NullOutput, OutputStream
 from wardian.errors import Exit, Interrupted, IsolationUnavailable, Trap, WardianError
 from wardian.grants import Call, Capture, DirGrant, Grants, Inherit
 from wardian.isolation import frames
@@ -35,6 +38,7 @@ from wardian.sandbox import border
 from wardian.sandbox.codestore import CodeStore
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.sandbox.spawn import ENDING, STARTING, Worker, zygote
+from wardian.wasi.shield import ShieldedOutput, shielded
 
 GRACE: Final = 0.5
 """Seconds beyond its deadline after which a worker that did not stop its guest is killed."""
@@ -82,6 +86,9 @@ class Isolated:
         self._functions: list[Callable[..., object]] = []
         self._raised: BaseException | None = None
         self._outputs: dict[int, tuple[str, int]] = {}
+        self._shields: dict[int, ShieldedOutput] = {}
+        """Output that is filtered here, since a worker that was taken over would not do it."""
+        self._kept: dict[str, CaptureOutput] = {}
         self._captured = {"stdout": bytearray(), "stderr": bytearray()}
         self._truncated = False
         self._answer: frames.Frame | None = None
@@ -188,10 +195,19 @@ class Isolated:
             dirs.append(DirGrant(owned(fd), grant.guest, grant.readonly))
         if grants.sockets or any(isinstance(each, Call) for each in (grants.stdin, grants.stdout, grants.stderr)):
             raise TypeError("a guest in a process of its own can have neither sockets nor functions as streams")
-        changed: dict[str, object] = {"dirs": tuple(dirs)}
+        changed: dict[str, object] = {"dirs": tuple(dirs), "terminal": "raw"}
+        shields = self._shielded(grants)
         for role, name in enumerate(("stdin", "stdout", "stderr", "audit")):
             stream = getattr(grants, name)
-            if isinstance(stream, Inherit):
+            if name in shields:
+                ours, theirs = os.pipe()
+                os.set_blocking(ours, False)
+                stack.callback(os.close, ours)
+                self._shields[ours] = shields[name]
+                changed[name] = Inherit(owned(theirs), shields[name].terminal)
+            elif name == "stdin" and isinstance(stream, Inherit) and os.isatty(stream.fd or 0):
+                changed[name] = Inherit(owned(_only_to_read(stream.fd or 0)))
+            elif isinstance(stream, Inherit):
                 fds.append(role if stream.fd is None else stream.fd)
                 changed[name] = Inherit(len(fds) - 1)
             elif isinstance(stream, Capture):
@@ -201,6 +217,20 @@ class Isolated:
                 self._outputs[ours] = name, stream.limit
                 changed[name] = Inherit(owned(theirs))
         return grants.__replace__(**changed)
+
+    def _shielded(self, grants: Grants) -> dict[str, ShieldedOutput]:
+        """Those output streams that a terminal shows, or that are to be filtered anywhere, each behind its filter."""
+        streams: list[OutputStream] = []
+        for role, name in ((1, "stdout"), (2, "stderr")):
+            stream = getattr(grants, name)
+            if isinstance(stream, Inherit):
+                streams.append(HostOutput(role if stream.fd is None else stream.fd))
+            elif isinstance(stream, Capture) and grants.terminal not in (None, "raw"):
+                streams.append(self._kept.setdefault(name, CaptureOutput(stream.limit)))
+            else:
+                streams.append(NullOutput())
+        found = zip(("stdout", "stderr"), shielded(streams, grants.terminal), strict=True)
+        return {name: stream for name, stream in found if isinstance(stream, ShieldedOutput)}
 
     def _imports(self) -> Iterator[tuple[str, str, object]]:
         for module, names in self._job.imports.items():
@@ -222,7 +252,7 @@ class Isolated:
         worker, job = self._worker, self._job
         poll = select.poll()
         line = worker.line.fileno()
-        for fd in (line, worker.status.fileno(), *self._outputs):
+        for fd in (line, worker.status.fileno(), *self._outputs, *self._shields):
             poll.register(fd, select.POLLIN)
         until = None if job.timeout is None else started + job.timeout + GRACE
         deaf = False
@@ -230,7 +260,7 @@ class Isolated:
             if not deaf:
                 poll.modify(line, select.POLLIN | (select.POLLOUT if self._out else 0))
             for fd, events in poll.poll(self._patience(until)):
-                if fd in self._outputs:
+                if fd in self._outputs or fd in self._shields:
                     if not self._collect(fd):
                         poll.unregister(fd)
                 elif fd == line:
@@ -246,9 +276,14 @@ class Isolated:
             self._listen_to_the_end()
         # What it had to say it has said: it need not be waited for, but nothing may go on filling the pipes.
         worker.kill()
-        for fd in self._outputs:
+        for fd in (*self._outputs, *self._shields):
             while self._collect(fd):
                 pass
+        for shield in self._shields.values():
+            shield.finish()
+        for name, kept in self._kept.items():
+            self._captured[name] += kept.value
+            self._truncated |= kept.truncated
 
     def _patience(self, until: float | None) -> int | None:
         """Milliseconds until something has to be looked at."""
@@ -278,6 +313,11 @@ class Isolated:
             piece = os.read(fd, _PIPE)
         except BlockingIOError:
             return False
+        if fd in self._shields:
+            with suppress(CapabilityError, OSError):  # nobody is there to see it
+                if piece:
+                    self._shields[fd].write([memoryview(piece)], Waiter())
+            return bool(piece)
         name, limit = self._outputs[fd]
         kept = self._captured[name]
         room = limit - len(kept)
@@ -418,6 +458,11 @@ _HANDLERS: Final[Mapping[Kind, Callable[[Isolated, frames.Frame], None]]] = Mapp
         Kind.ERROR: Isolated._finish,
     }
 )
+
+
+def _only_to_read(fd: int) -> int:
+    """The terminal ``fd``, opened once more: the descriptor a shell gives for reading can be written to as well."""
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def _open_directory(path: str) -> int:

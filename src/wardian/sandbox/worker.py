@@ -189,7 +189,7 @@ def _make(engine: Engine, source: bytes, wanted: dict[str, tuple[Any, ...]]) -> 
 def _with_descriptors(grants: Grants, fds: list[int]) -> Grants:
     """The grants with places in the list of descriptors as the descriptors themselves."""
     streams = {
-        name: Inherit(fds[stream.fd])
+        name: stream.__replace__(fd=fds[stream.fd])
         for name in ("stdin", "stdout", "stderr", "audit")
         if isinstance(stream := getattr(grants, name), Inherit) and stream.fd is not None
     }

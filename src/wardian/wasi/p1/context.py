@@ -213,8 +213,8 @@ def _output(grant: OutputGrant, role: int) -> OutputStream:
     match grant:
         case Null():
             return NullOutput()
-        case Inherit(fd):
-            return HostOutput(role if fd is None else fd)
+        case Inherit(fd, terminal):
+            return HostOutput(role if fd is None else fd, terminal)
         case Call(function):
             return CallOutput(function)
         case _:
