@@ -50,6 +50,7 @@ _put64: Final = struct.Struct("<q").pack_into
 _NO_PATCHES: Final[list[tuple[int, int]]] = []
 
 _LOCAL_GET: Final = BY_NAME["local.get"]
+_SETS: Final = (BY_NAME["local.set"], BY_NAME["local.tee"])
 
 DEAD: Final = 0
 BLOCK: Final = 1
@@ -180,7 +181,8 @@ class Baseline:
         self.out = bytearray()
         self.ops: list[Place] = []
         self.frames: list[Frame] = []
-        self.skip = 0
+        self.skip: Place | None = None
+        """The local the next instruction would set, and that is set already."""
         self.pending: tuple[Row, Place, Place] | None = None
         self._traps: dict[int, list[tuple[int, int]]] = {}
         self._constants: list[tuple[int, int, int]] = []
@@ -271,8 +273,8 @@ class Baseline:
 
     def step(self, offset: int, row: Row, imm: Any, reachable: bool) -> None:
         """Compile one instruction the validator has just taken; ``reachable`` is its verdict from before."""
-        if self.skip:
-            self.skip -= 1
+        if self.skip is not None:
+            self._foreseen(row, imm)
         elif row is self._get and reachable:
             # FAST: every fourth instruction.
             self.ops.append(self.home[imm])
@@ -282,6 +284,12 @@ class Baseline:
             handler = self._dead.get(row.index)
             if handler is not None:
                 handler(self, offset, row, imm)
+
+    def _foreseen(self, row: Row, imm: Any) -> None:
+        """Nothing is left to do for an instruction, if it is the one :meth:`target` saw coming."""
+        if row not in _SETS or self.home[imm] != self.skip:
+            raise Unsupported("an instruction nobody foresaw")
+        self.skip = None
 
     # -- places --------------------------------------------------------------------------------------------------------
 
@@ -407,7 +415,7 @@ class Baseline:
             if local < 0x80 and local < len(self.home):
                 home = self.home[local]
                 if home[2] == cls and home not in self.ops:
-                    self.skip = 1
+                    self.skip = home
                     return home, opcode == 0x22
         return own, True
 

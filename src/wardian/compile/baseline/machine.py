@@ -94,7 +94,7 @@ def prologue() -> str:
     """Save what must be saved, look for room on the stack, take the frame. ``I_s``: minus the bytes of the slots."""
     pushes = "\n".join(f" pushq {name}" for name in _SAVED)
     # SAFETY: nothing below the stack pointer is touched before it is known that all slots lie above the stack limit;
-    # the sum cannot wrap, for a frame has at most MAX_LOCALS + MAX_DEPTH slots.
+    # the sum cannot wrap, for a frame has at most 2 * MAX_LOCALS + MAX_DEPTH slots.
     return f""" pushq %rbp
  movq %rsp, %rbp
 {pushes}

@@ -34,6 +34,8 @@ from wardian.syntax.types import F32, F64, I32, I64, V128, NumType
 
 _BR_IF: Final = 0x0D
 _IF: Final = 0x04
+_NAMES_MEMORY: Final = 0x40
+"""Set in an access's alignment if the number of a memory follows it."""
 _I32_MIN: Final = -(1 << 31)
 _I32_MAX: Final = (1 << 31) - 1
 
@@ -200,7 +202,7 @@ def _load(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None
         a = c.settled(a, len(c.ops))
     source = c.source
     following = offset + 1
-    for _ in range(2):
+    for _ in range(3 if source[following] & _NAMES_MEMORY else 2):
         while source[following] & 0x80:
             following += 1
         following += 1
