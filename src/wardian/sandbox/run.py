@@ -42,13 +42,14 @@ from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.syntax.types import F32, F64, FuncType, RefType
-from wardian.wasi.p1.audit import Audit, Sink, line_writer
 from wardian.wasi.p1.bind import host_imports
 from wardian.wasi.p1.context import WasiContext
 
 if TYPE_CHECKING:
     from wardian.capability.filesystem.tree.tree import Tree
     from wardian.isolation.policy import Isolation
+    from wardian.runtime.process import Process
+    from wardian.wasi.p1.audit import Audit, Sink
 
 Source: TypeAlias = "Literal['inherit'] | int | IO[bytes] | Callable[[int], bytes] | None"
 Output: TypeAlias = "Literal['inherit'] | int | IO[bytes] | Callable[[bytes], object] | None"
@@ -229,6 +230,8 @@ def carry_out(
 ) -> RunResult:
     """One run in this process, everything being decided. Raises as :func:`run` does."""
     if grants.audit is not None and grants.audit.fd is not None:
+        from wardian.wasi.p1.audit import line_writer
+
         audit = line_writer(grants.audit.fd)
     job = _Job(module, limits, grants, imports, unknown, audit)
     try:
@@ -254,7 +257,7 @@ class _Job:
         self.module = module
         self.limits = limits
         self.store = Store(module.engine.process, limits)
-        self.audit = None if audit is None else Audit(audit, lambda: caller(module.engine.process))
+        self.audit = None if audit is None else _audit(audit, module.engine.process)
         self.context = WasiContext.from_grants(grants, self.store.wake_fd(), self.audit)
         if self.audit is not None:
             self.audit.begin(grants)
@@ -396,6 +399,12 @@ def _function(stream: object, name: str) -> Callable[..., Any]:
     if not callable(found):
         raise ValueError(f"a stream is 'inherit', a descriptor, a binary file or a function, not {stream!r}")
     return found
+
+
+def _audit(sink: Sink, process: Process) -> Audit:
+    from wardian.wasi.p1.audit import Audit  # Here, as hardly a guest is watched.
+
+    return Audit(sink, lambda: caller(process))
 
 
 def _substitute(asked: ImportType, unknown: str) -> Callable[..., object] | None:

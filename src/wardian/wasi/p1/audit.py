@@ -10,7 +10,6 @@ or was given (contents, values of variables) is told. Watching changes no result
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections import Counter
@@ -226,8 +225,10 @@ class Audit:
 def line_writer(fd: int) -> Sink:
     """A sink that writes events to the descriptor ``fd``: lines of JSON, in ASCII. It raises ``OSError``."""
 
+    from json import dumps
+
     def write(event: Event) -> None:
-        line = memoryview((json.dumps(event) + "\n").encode("ascii"))
+        line = memoryview((dumps(event) + "\n").encode("ascii"))
         while line:
             line = line[os.write(fd, line) :]
 

@@ -43,7 +43,6 @@ from wardian.grants import (
     TreeGrant,
 )
 from wardian.syntax.types import FuncType
-from wardian.wasi.p1.audit import Audit
 from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor, socket_descriptor
 from wardian.wasi.p1.memory import GuestMemory, NoMemory
 from wardian.wasi.p1.types import SOCKET_RIGHTS, Preview
@@ -51,6 +50,7 @@ from wardian.wasi.shield import ShieldedOutput, shielded
 
 if TYPE_CHECKING:
     from wardian.capability.socket import HostSocket
+    from wardian.wasi.p1.audit import Audit
 
 Handler: TypeAlias = Callable[..., "int | None"]
 
