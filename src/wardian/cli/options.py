@@ -80,6 +80,13 @@ def parse_duration(text: str) -> float:
     return float(match[1]) * _DURATION_UNITS[match[2] or "s"]
 
 
+def parse_count(text: str) -> int:
+    """A number of things."""
+    if not (text.isascii() and text.isdecimal()):
+        raise usage(f"{text!r} is not a number", "a whole number, such as 1000")
+    return int(text)
+
+
 def parse_switch(text: str) -> bool:
     found = _SWITCH.get(text.lower())
     if found is None:
@@ -93,6 +100,10 @@ WASM_KEYS: Final[MappingProxyType[str, tuple[Callable[[str], object], str]]] = M
         "cpu": (parse_duration, "with --isolate, stop the guest after this processor time: 5s"),
         "max-memory-size": (size_option, "the most a linear memory may grow to: 64M"),
         "max-wasm-stack": (size_option, "the stack a guest may use: 512K"),
+        "max-written": (size_option, "the most bytes that files may grow by, all together: 64M"),
+        "max-file-size": (size_option, "the most a single file may grow to: 10M"),
+        "max-new-files": (parse_count, "the most files, folders and links that may be added: 1000"),
+        "max-open-files": (parse_count, "the most descriptors the guest may have open: 100"),
         "unknown-imports-default": (parse_switch, "imports nobody defines return zeros"),
         "unknown-imports-trap": (parse_switch, "imports nobody defines trap when called"),
     }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, TypeAlias, final
 
+from wardian.cli.directories import SUFFIXES
 from wardian.cli.options import WASM_KEYS, Option, feature_keys
 from wardian.cli.report import CliError
 
@@ -20,7 +21,7 @@ Place: TypeAlias = "tuple[str | int, ...]"
 
 NAME: Final = "policy"
 _WASM: Final = "wasm"
-_DIRECTORY_KEYS: Final = ("host", "guest", "readonly")
+_DIRECTORY_KEYS: Final = ("host", "guest", "readonly", "overlay")
 _KINDS: Final = MappingProxyType(
     {dict: "a table", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 )
@@ -64,26 +65,30 @@ class _Policy:
     def _dirs(self, value: object) -> Iterator[str]:
         for place, entry in self._entries("dir", value):
             if isinstance(entry, dict):
-                host, guest, readonly = self._directory(place, entry)
+                host, guest, how = self._directory(place, entry)
             else:
                 word = self._text(place, entry)
-                rest, readonly = word.removesuffix(":ro"), word.endswith(":ro")
-                host, _, guest = rest.partition("::")
-            if not host or "::" in host or "::" in guest or host.endswith(":ro") or guest.endswith(":ro"):
-                self._refuse(place, "a folder's name cannot be empty, contain :: or end with :ro")
-            yield f"--dir={self._relative(host)}::{guest or host}{':ro' if readonly else ''}"
+                how = next((each for each in SUFFIXES if word.endswith(each)), "")
+                host, _, guest = word.removesuffix(how).partition("::")
+            if not host or "::" in host or "::" in guest or host.endswith(SUFFIXES) or guest.endswith(SUFFIXES):
+                self._refuse(place, "a folder's name cannot be empty, contain :: or end with :ro or :overlay")
+            yield f"--dir={self._relative(host)}::{guest or host}{how}"
 
-    def _directory(self, place: Place, entry: Mapping[str, Any]) -> tuple[str, str, bool]:
+    def _directory(self, place: Place, entry: Mapping[str, Any]) -> tuple[str, str, str]:
         for key in entry:
             if key not in _DIRECTORY_KEYS:
                 self._unknown((*place, key), _DIRECTORY_KEYS)
         if "host" not in entry:
             self._refuse(place, "host is missing")
-        readonly = entry.get("readonly", False)
-        if not isinstance(readonly, bool):
-            self._wrong((*place, "readonly"), "true or false", readonly)
+        ways = ("readonly", "overlay")
+        for key in ways:
+            if not isinstance(entry.get(key, False), bool):
+                self._wrong((*place, key), "true or false", entry[key])
+        chosen = [suffix for key, suffix in zip(ways, SUFFIXES, strict=True) if entry.get(key)]
+        if len(chosen) > 1:
+            self._refuse(place, "readonly and overlay exclude each other")
         texts = {key: self._text((*place, key), entry[key]) for key in ("host", "guest") if key in entry}
-        return texts["host"], texts.get("guest", ""), readonly
+        return texts["host"], texts.get("guest", ""), "".join(chosen)
 
     def _env(self, value: object) -> Iterator[str]:
         """A list as on the command line, or a table; there ``true`` passes our own on."""

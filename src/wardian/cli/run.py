@@ -12,6 +12,7 @@ import sys
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from wardian.cli.directories import granted, quota, show_changes
 from wardian.cli.options import (
     ENGINE_OPTIONS,
     Option,
@@ -41,10 +42,13 @@ TRAPPED: Final = 134
 OPTIONS: Final = (
     Option(
         ("--dir",),
-        "HOST[::GUEST][:ro]",
-        "let the guest use the folder HOST, under the name GUEST (default: HOST); :ro for reading only",
+        "HOST[::GUEST][:ro|:overlay]",
+        "let the guest use the folder HOST, under the name GUEST (default: HOST); :ro for reading only; with :overlay, "
+        "or if HOST is a zip or tar archive, what it changes stays in memory",
         many=True,
     ),
+    Option(("--temporary",), "GUEST", "let the guest use an empty folder in memory, under the name GUEST", many=True),
+    Option(("--changes",), None, "list what the guest changed in folders that are kept in memory"),
     Option(("--env",), "NAME[=VALUE]", "set an environment variable; without a value, pass on our own", many=True),
     Option(("--policy",), "FILE", "take options from this TOML file, as if they stood first"),
     Option(("--terminal",), "MODE", "what output may do to a terminal: strict, color (default on one) or raw"),
@@ -118,18 +122,6 @@ def _environment(words: list[str]) -> dict[str, str]:
         elif name in os.environ:
             found[name] = os.environ[name]
     return found
-
-
-def _directory(word: str) -> tuple[str, str, bool]:
-    """``HOST[::GUEST][:ro]`` as (host, guest, read-only)."""
-    rest, read_only = (word[:-3], True) if word.endswith(":ro") else (word, False)
-    host, _, guest = rest.partition("::")
-    if not host:
-        raise usage(f"--dir {word!r} names no folder", "--dir HOST, --dir HOST::GUEST, --dir HOST:ro")
-    if not os.path.isdir(host):
-        what = "is not a directory" if os.path.exists(host) else "does not exist"
-        raise CliError(f"--dir {word}: {host} {what}")
-    return host, guest or host, read_only
 
 
 def _functions(module: Module) -> dict[str, FuncType]:
@@ -247,8 +239,10 @@ def main(argv: list[str]) -> int:
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
     terminal = parse_terminal(options.terminal)
     environment = _environment(options.env)
-    directories = [_directory(word) for word in options.dir]
     isolation = _isolation(options)
+    directories = granted(options.dir, options.temporary, settings)
+    if isolation is not None and any(not isinstance(host, str) for host, _, _ in directories):
+        raise usage("--isolate has no folders in memory: no --temporary, no archive and no :overlay")
     source = read_program(path)
 
     from wardian.api.module import Module
@@ -269,6 +263,8 @@ def main(argv: list[str]) -> int:
         argv0=options.argv0 or path,
         env=environment,
         dirs=directories,
+        quota=quota(settings),
+        open_files=settings.get("max-open-files", 1024),
         stdin="inherit",
         stdout="inherit",
         stderr="inherit",
@@ -283,6 +279,8 @@ def main(argv: list[str]) -> int:
         unknown_imports=unknown_imports,
         engine=engine,
     )
+    if options.changes:
+        show_changes(directories)
     if result.status == "exited" and options.invoke is not None:
         for value, type_ in zip(result.values, _functions(module)[options.invoke].results, strict=True):
             print(show(value, type_))
