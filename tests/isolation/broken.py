@@ -112,9 +112,15 @@ def descriptors(_: int) -> tuple[int, int]:
     return sum(1 for fd in range(4, 200) if call("fcntl", fd, 1, 0)[0] >= 0), 0
 
 
+def screens(_: int) -> tuple[int, int]:
+    """How many descriptors of terminals are open, and how many of them can be written to."""
+    found = [fd for fd in range(200) if call("fcntl", fd, 1, 0)[0] >= 0 and os.isatty(fd)]
+    return len(found), sum(call("fcntl", fd, 3, 0)[0] & 3 != os.O_RDONLY for fd in found)
+
+
 ACTS: Mapping[str, Callable[..., tuple[int, int]]] = MappingProxyType(
     {
-        "connect_to": connect_to, "connect_abstract": connect_abstract, "eat": eat,
+        "connect_to": connect_to, "connect_abstract": connect_abstract, "eat": eat, "screens": screens,
         "read_memory": read_memory, "fork_bomb": fork_bomb,
         "spin": thread_and_spin, "speak": speak, "descriptors": descriptors,
         "segfault": lambda _: (ctypes.string_at(1, 1) and 0, 0), "exit": lambda code: os._exit(code),
@@ -127,9 +133,9 @@ def carry_out(
 ) -> RunResult:
     """In place of the engine's: ``name`` is an act above, or a system call, ``args`` what it gets.
 
-    ``"dir"`` among them is the descriptor of the directory granted.
+    ``"dir"`` among them is the descriptor of the directory granted, ``"out"`` that of its output.
     """
-    args = [grants.dirs[0].host if arg == "dir" else arg for arg in args]
+    args = [grants.dirs[0].host if arg == "dir" else grants.stdout.fd if arg == "out" else arg for arg in args]
     act = ACTS.get(name)
     values = act(*args) if act is not None else call(name, *args)
     return RunResult("exited", 0, b"", b"", None, Usage(0.0, 0), False, values)

@@ -65,6 +65,14 @@ FLOOD = f"""(module {WASI}
   (data (i32.const 0) "\\10\\00\\00\\00\\00\\40\\00\\00")
   (func (export "_start")
     (loop $again (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br $again))))"""
+SHOUT = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $stat (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $proc_exit (param i32))) (memory (export "memory") 1)
+  (data (i32.const 0) "\\20\\00\\00\\00\\0b\\00\\00\\00") (data (i32.const 32) "\\1b]0;x\\07shout")
+  (func (export "_start") (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (drop (call $stat (i32.const 1) (i32.const 64))) (call $proc_exit (i32.load8_u (i32.const 64)))))"""
+"""Says a word, after telling a terminal its title; ends with the type of its output."""
 SPIN = '(module (func (export "_start") (loop $again (br $again))))'
 EATER = """(module (memory (export "memory") 1 65536)
   (func (export "_start") (local $at i32)

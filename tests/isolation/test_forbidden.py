@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pty
 import signal
 import socket
 import struct
@@ -45,6 +46,7 @@ class Broken:
         timeout: float = 20,
         cpu: float | None = None,
         isolation: Isolation = ANY,
+        **streams: Any,
     ) -> wardian.RunResult:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(parent, "zygote", lambda: self.zygote)
@@ -58,6 +60,7 @@ class Broken:
                 dirs=dirs,
                 timeout=timeout,
                 cpu=cpu,
+                **streams,
             )
 
 
@@ -188,6 +191,20 @@ def test_a_directory_for_reading_is_not_written(broken: Broken, tmp_path: Path) 
 def test_only_what_was_granted_is_open(broken: Broken, tmp_path: Path) -> None:
     assert broken.act("descriptors", 0).values[0] == 2  # the pipes that take its output
     assert broken.act("descriptors", 0, dirs={"/d": tmp_path}).values[0] == 3
+
+
+def test_a_terminal_is_out_of_reach(broken: Broken) -> None:
+    """The worker has it for reading only, and what it writes passes the filter out here."""
+    ours, theirs = pty.openpty()
+    try:
+        streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+        assert broken.act("screens", 0, **streams).values == (1, 0)
+        broken.act("write", "out", b"\x1b]0;title\x07\x1b[2Jtext\n", 19, **streams)
+        shown = os.read(ours, 100)
+        assert b"text" in shown and b"\x1b" not in shown and b"\x07" not in shown
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 # -- behind the filter -------------------------------------------------------------------------------------------------

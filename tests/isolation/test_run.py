@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import pty
 import signal
 import tempfile
 import threading
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import wardian
-from tests.isolation.guests import ANY, EATER, FLOOD, HELLO, SPIN, engine, isolated, layers
+from tests.isolation.guests import ANY, EATER, FLOOD, HELLO, SHOUT, SPIN, engine, isolated, layers
 from tests.support import assemble
 from wardian.isolation.policy import LAYERS, Isolation
 from wardian.sandbox import isolated as parent
@@ -232,6 +233,35 @@ def test_a_worker_killed_from_outside_is_reported() -> None:
 def test_a_flood_of_output_is_cut() -> None:
     result = isolated(FLOOD, timeout=0.5, output_limit=100_000)
     assert result.status == "timeout" and result.truncated and len(result.stdout) == 100_000
+
+
+def test_output_can_go_to_a_function_or_a_file(tmp_path: Path) -> None:
+    got: list[bytes] = []
+    assert isolated(HELLO, stdout=got.append).stdout == b""
+    assert b"".join(got) == b"hello\n"
+
+    def fail(piece: bytes) -> None:
+        raise LookupError("full")
+
+    with pytest.raises(LookupError, match="full"):
+        isolated(HELLO, stdout=fail)
+    with pytest.raises(LookupError, match="full"):
+        isolated(FLOOD, stdout=fail, timeout=20)
+    with (tmp_path / "out").open("wb") as file:
+        isolated(HELLO, stdout=file)
+    assert (tmp_path / "out").read_bytes() == b"hello\n"
+
+
+def test_a_guest_on_a_terminal_sees_one() -> None:
+    ours, theirs = pty.openpty()
+    try:
+        assert isolated(SHOUT, stdout=theirs, stderr=theirs).returncode == 2  # a character device
+        assert isolated(SHOUT).returncode == 0
+        shown = os.read(ours, 100)
+        assert b"shout" in shown and b"\x1b" not in shown and b"\x07" not in shown
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 def test_memory_is_bounded_by_the_engine() -> None:

@@ -22,11 +22,8 @@ from typing import Any, Final, NamedTuple, final
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine
-from wardian.capability.errno import CapabilityError
-from wardian.capability.poll import Waiter
-from wardian.capability.stream import CaptureOutput, HostOutput, NullOutput, OutputStream
 from wardian.errors import Exit, Interrupted, IsolationUnavailable, Trap, WardianError
-from wardian.grants import Call, Capture, DirGrant, Grants, Inherit
+from wardian.grants import Call, DirGrant, Grants, Inherit
 from wardian.isolation import frames
 from wardian.isolation.cgroup import Group, bounds
 from wardian.isolation.codec import CodecError
@@ -38,14 +35,13 @@ from wardian.sandbox import border
 from wardian.sandbox.codestore import CodeStore
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.sandbox.spawn import ENDING, STARTING, Worker, zygote
-from wardian.wasi.shield import ShieldedOutput, shielded
+from wardian.sandbox.streams import Outputs, readable_only
 
 GRACE: Final = 0.5
 """Seconds beyond its deadline after which a worker that did not stop its guest is killed."""
 _COMPILING: Final = 60.0
 """Seconds that compiling for the cache may take."""
 _BACKLOG: Final = 16
-_PIPE: Final = 1 << 16
 _MAX_FDS: Final = 250
 _PROCESSES: Final = 64
 """Processes and threads that a control group holds: a worker is one process, of a handful of threads."""
@@ -85,12 +81,8 @@ class Isolated:
         self._objects = border.Objects()
         self._functions: list[Callable[..., object]] = []
         self._raised: BaseException | None = None
-        self._outputs: dict[int, tuple[str, int]] = {}
-        self._shields: dict[int, ShieldedOutput] = {}
-        """Output that is filtered here, since a worker that was taken over would not do it."""
-        self._kept: dict[str, CaptureOutput] = {}
-        self._captured = {"stdout": bytearray(), "stderr": bytearray()}
-        self._truncated = False
+        self._broken = False
+        self._outputs: Outputs
         self._answer: frames.Frame | None = None
         self._layers: tuple[Layer, ...] | None = None
         self._out = bytearray()
@@ -106,8 +98,10 @@ class Isolated:
         with ExitStack() as stack:
             self._send(stack)
             self._serve(started)
+            self._outputs.finish()
         seconds = time.monotonic() - started
-        if self._raised is not None and self._answer is not None and self._answer.kind is Kind.ERROR:
+        unwound = self._answer is not None and self._answer.kind is Kind.ERROR
+        if self._raised is not None and (unwound or self._broken):
             raise self._raised
         return self._result(seconds)
 
@@ -193,44 +187,17 @@ class Isolated:
                 raise TypeError(f"{grant.guest}: a tree cannot be granted to a guest in a process of its own")
             fd = grant.host if isinstance(grant.host, int) else _open_directory(grant.host)
             dirs.append(DirGrant(owned(fd), grant.guest, grant.readonly))
-        if grants.sockets or any(isinstance(each, Call) for each in (grants.stdin, grants.stdout, grants.stderr)):
-            raise TypeError("a guest in a process of its own can have neither sockets nor functions as streams")
+        if grants.sockets or isinstance(grants.stdin, Call):
+            raise TypeError("a guest in a process of its own can have neither sockets nor a function as input")
+        self._outputs = Outputs(grants, stack)
+        streams: dict[str, Any] = {name: getattr(grants, name) for name in ("stdout", "stderr", "audit")}
+        streams |= {"stdin": readable_only(grants.stdin, stack), **self._outputs.granted}
         changed: dict[str, object] = {"dirs": tuple(dirs), "terminal": "raw"}
-        shields = self._shielded(grants)
-        for role, name in enumerate(("stdin", "stdout", "stderr", "audit")):
-            stream = getattr(grants, name)
-            if name in shields:
-                ours, theirs = os.pipe()
-                os.set_blocking(ours, False)
-                stack.callback(os.close, ours)
-                self._shields[ours] = shields[name]
-                changed[name] = Inherit(owned(theirs), shields[name].terminal)
-            elif name == "stdin" and isinstance(stream, Inherit) and os.isatty(stream.fd or 0):
-                changed[name] = Inherit(owned(_only_to_read(stream.fd or 0)))
-            elif isinstance(stream, Inherit):
-                fds.append(role if stream.fd is None else stream.fd)
-                changed[name] = Inherit(len(fds) - 1)
-            elif isinstance(stream, Capture):
-                ours, theirs = os.pipe()
-                os.set_blocking(ours, False)
-                stack.callback(os.close, ours)
-                self._outputs[ours] = name, stream.limit
-                changed[name] = Inherit(owned(theirs))
-        return grants.__replace__(**changed)
-
-    def _shielded(self, grants: Grants) -> dict[str, ShieldedOutput]:
-        """Those output streams that a terminal shows, or that are to be filtered anywhere, each behind its filter."""
-        streams: list[OutputStream] = []
-        for role, name in ((1, "stdout"), (2, "stderr")):
-            stream = getattr(grants, name)
+        for name, stream in streams.items():
             if isinstance(stream, Inherit):
-                streams.append(HostOutput(role if stream.fd is None else stream.fd))
-            elif isinstance(stream, Capture) and grants.terminal not in (None, "raw"):
-                streams.append(self._kept.setdefault(name, CaptureOutput(stream.limit)))
-            else:
-                streams.append(NullOutput())
-        found = zip(("stdout", "stderr"), shielded(streams, grants.terminal), strict=True)
-        return {name: stream for name, stream in found if isinstance(stream, ShieldedOutput)}
+                fds.append({"stdout": 1, "stderr": 2}.get(name, 0) if stream.fd is None else stream.fd)
+                changed[name] = Inherit(len(fds) - 1, stream.terminal)
+        return grants.__replace__(**changed)
 
     def _imports(self) -> Iterator[tuple[str, str, object]]:
         for module, names in self._job.imports.items():
@@ -252,7 +219,7 @@ class Isolated:
         worker, job = self._worker, self._job
         poll = select.poll()
         line = worker.line.fileno()
-        for fd in (line, worker.status.fileno(), *self._outputs, *self._shields):
+        for fd in (line, worker.status.fileno(), *self._outputs.pipes):
             poll.register(fd, select.POLLIN)
         until = None if job.timeout is None else started + job.timeout + GRACE
         deaf = False
@@ -260,7 +227,7 @@ class Isolated:
             if not deaf:
                 poll.modify(line, select.POLLIN | (select.POLLOUT if self._out else 0))
             for fd, events in poll.poll(self._patience(until)):
-                if fd in self._outputs or fd in self._shields:
+                if fd in self._outputs.pipes:
                     if not self._collect(fd):
                         poll.unregister(fd)
                 elif fd == line:
@@ -276,14 +243,9 @@ class Isolated:
             self._listen_to_the_end()
         # What it had to say it has said: it need not be waited for, but nothing may go on filling the pipes.
         worker.kill()
-        for fd in (*self._outputs, *self._shields):
+        for fd in self._outputs.pipes:
             while self._collect(fd):
                 pass
-        for shield in self._shields.values():
-            shield.finish()
-        for name, kept in self._kept.items():
-            self._captured[name] += kept.value
-            self._truncated |= kept.truncated
 
     def _patience(self, until: float | None) -> int | None:
         """Milliseconds until something has to be looked at."""
@@ -308,22 +270,13 @@ class Isolated:
         self._worker.kill()
 
     def _collect(self, fd: int) -> bool:
-        """Take what the guest has written; ``False`` when there is no more."""
+        """Take what the guest has written; ``False`` when there is no more, or it is not wanted."""
         try:
-            piece = os.read(fd, _PIPE)
-        except BlockingIOError:
+            return self._outputs.collect(fd)
+        except Exception as error:  # noqa: BLE001 - of a function as stream: it leaves run(), as in the process itself
+            self._raised, self._broken = error, True
+            self._worker.kill()
             return False
-        if fd in self._shields:
-            with suppress(CapabilityError, OSError):  # nobody is there to see it
-                if piece:
-                    self._shields[fd].write([memoryview(piece)], Waiter())
-            return bool(piece)
-        name, limit = self._outputs[fd]
-        kept = self._captured[name]
-        room = limit - len(kept)
-        kept += piece[:room]
-        self._truncated |= len(piece) > room
-        return bool(piece)
 
     def _listen(self) -> bool:
         """Take what the worker says; ``False`` when it says no more."""
@@ -422,8 +375,8 @@ class Isolated:
         if trap is None:
             trap = Trap("worker", _obituary(self._worker.ended))
         status: Status = "timeout" if isinstance(trap, Interrupted) else "killed"
-        stdout, stderr = (bytes(self._captured[name]) for name in ("stdout", "stderr"))
-        return RunResult(status, TRAPPED, stdout, stderr, trap, usage, self._truncated, (), self._layers or ())
+        stdout, stderr = map(self._outputs.captured, ("stdout", "stderr"))
+        return RunResult(status, TRAPPED, stdout, stderr, trap, usage, self._outputs.truncated, (), self._layers or ())
 
     def _failure(self, answer: frames.Frame) -> Trap:
         """Raise what the caller has to know; what is nobody's fault out here is the worker's end."""
@@ -441,10 +394,10 @@ class Isolated:
         usage = Usage(seconds, max(0, border.field(value, "memory", int)))
         values = self._objects.read(border.field(value, "values", tuple))
         self.made = self._store.checked(border.field(value, "made", dict))
-        stdout, stderr = (bytes(self._captured[name]) for name in ("stdout", "stderr"))
+        stdout, stderr = map(self._outputs.captured, ("stdout", "stderr"))
         trap = border.read_trap(value.get("trap"))
         code = border.field(value, "returncode", int)
-        return RunResult(status, code, stdout, stderr, trap, usage, self._truncated, values, self._layers or ())
+        return RunResult(status, code, stdout, stderr, trap, usage, self._outputs.truncated, values, self._layers or ())
 
 
 _HANDLERS: Final[Mapping[Kind, Callable[[Isolated, frames.Frame], None]]] = MappingProxyType(
@@ -458,11 +411,6 @@ _HANDLERS: Final[Mapping[Kind, Callable[[Isolated, frames.Frame], None]]] = Mapp
         Kind.ERROR: Isolated._finish,
     }
 )
-
-
-def _only_to_read(fd: int) -> int:
-    """The terminal ``fd``, opened once more: the descriptor a shell gives for reading can be written to as well."""
-    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
 
 
 def _open_directory(path: str) -> int:

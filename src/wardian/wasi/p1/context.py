@@ -136,8 +136,8 @@ class WasiContext:
                 grants.env,
                 preopens,
                 _input(grants.stdin),
-                _output(grants.stdout, 1),
-                _output(grants.stderr, 2),
+                output_stream(grants.stdout, 1),
+                output_stream(grants.stderr, 2),
                 clocks,
                 HostRandom() if grants.seed is None else SeededRandom(grants.seed),
                 wake_fd,
@@ -209,7 +209,8 @@ def _input(grant: InputGrant) -> InputStream:
             return HostInput(0 if fd is None else fd)
 
 
-def _output(grant: OutputGrant, role: int) -> OutputStream:
+def output_stream(grant: OutputGrant, role: int) -> OutputStream:
+    """The stream that is granted; ``role`` is the descriptor it stands for. Raises ``OSError``."""
     match grant:
         case Null():
             return NullOutput()
