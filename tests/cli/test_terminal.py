@@ -49,10 +49,10 @@ Terminal = Callable[..., Shown]
 def terminal(tmp_path: Path, cli: Cli) -> Terminal:
     """``terminal("run", ...)``: the command with both output streams on one terminal; what that was told."""
 
-    def run(*words: str | Path) -> Shown:
+    def run(*words: str | Path, **more: str) -> Shown:
         master, slave = pty.openpty()
         tty.setraw(slave)  # what was written, without the line discipline's own carriage returns
-        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WARDIAN_CACHE": str(tmp_path / "cache")}
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "WARDIAN_CACHE": str(tmp_path / "cache")} | more
         with subprocess.Popen(
             [sys.executable, "-m", "wardian", *map(str, words)],
             cwd=tmp_path, env=environment, stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
@@ -175,6 +175,12 @@ def test_modes_on_a_terminal(terminal: Terminal, wat: Callable[[str, str], Path]
     assert terminal("run", "--terminal", "strict", path).text == "␛[31mred␛[2J\n"
     assert terminal("run", "--terminal=color", path).text == "\x1b[0;31mred␛[2J\x1b[0m\n"
     assert terminal("run", "--terminal", "raw", path).output == b"\x1b[31mred\x1b[2J\n"
+
+
+def test_a_terminal_of_another_locale_gets_ascii(terminal: Terminal, wat: Callable[[str, str], Path]) -> None:
+    path = wat("x.wasm", speaker("\x1b[31mrot é\x9b".encode(), (1, 0, 13)))
+    assert terminal("run", path, LC_ALL="C").output == b"\x1b[0;31mrot \\xe9<U+009B>\x1b[0m"
+    assert terminal("inspect", "\u9b1a.wasm", LC_ALL="C").output.isascii()
 
 
 def test_files_and_pipes_are_exact(cli: Cli, wat: Callable[[str, str], Path], tmp_path: Path) -> None:

@@ -54,8 +54,9 @@ class Console(io.TextIOWrapper):
     """A text stream on a terminal; only :meth:`live` moves the cursor."""
 
     def __init__(self, inner: TextIO, screen: Screen) -> None:
-        encoding = (inner.encoding or "ascii").lower().replace("_", "-")
-        self._shield = _Shield(inner.buffer, screen, encoding not in ("utf-8", "utf8"))
+        from wardian.terminal import only_ascii
+
+        self._shield = _Shield(inner.buffer, screen, only_ascii())
         super().__init__(io.BufferedWriter(self._shield), "utf-8", "backslashreplace", line_buffering=True)
 
     def live(self, text: str) -> None:

@@ -72,7 +72,7 @@ def _tell(report: Report) -> None:
 def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     mode = parse_terminal(options.terminal) or "color"
-    from wardian.terminal import Filter
+    from wardian.terminal import Filter, only_ascii
 
     report = None
     if options.report:
@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
         signal.signal(signal.SIGINT, patient)
     signal.signal(signal.SIGTERM, terminated)
     sys.stdout.flush()
-    _copy(Filter(mode), report)
+    _copy(Filter(mode, ascii=os.isatty(1) and only_ascii()), report)
     if report is not None:
         _tell(report)
     return code

@@ -57,11 +57,12 @@ class ShieldedOutput:
 
     def finish(self) -> None:
         """Write the rest, as far as it can be written. Nothing stops that: it is short."""
-        self._left = memoryview(bytes(self._left) + self._filter.finish())
+        left, self._left = memoryview(bytes(self._left) + self._filter.finish()), memoryview(b"")
         try:
-            self._drain(Waiter())
+            while left:
+                left = left[self._inner.write([left], Waiter()) :]
         except (CapabilityError, OSError):
-            self._left = memoryview(b"")  # nobody is there to see it
+            return  # nobody is there to see it
 
 
 def shielded(streams: Sequence[OutputStream], mode: TerminalGrant) -> list[OutputStream]:
@@ -78,10 +79,11 @@ def shielded(streams: Sequence[OutputStream], mode: TerminalGrant) -> list[Outpu
         if chosen == "raw":
             found.append(stream)
             continue
-        from wardian.terminal import Filter, Screen
+        from wardian.terminal import Filter, Screen, only_ascii
 
         screen = screens.setdefault(_device(stream), Screen())
-        found.append(ShieldedOutput(stream, Filter(chosen, screen=screen)))
+        narrow = stream.terminal and only_ascii()
+        found.append(ShieldedOutput(stream, Filter(chosen, screen=screen, ascii=narrow)))
     return found
 
 
