@@ -430,7 +430,7 @@ class Lowering:
         many = len(type.results) > abi.MAX_REGISTER_RESULTS
         if many:
             args.append(RET if tail else self._result_buffer(len(type.results)))
-        args += self.pop_n(len(type.params))
+        args += self._parameters(type)
         self._most_args = max(self._most_args, len(args))
         result = abi.result_type(type.results, self.facts.types)
         if tail:
@@ -443,6 +443,10 @@ class Lowering:
             self._handlers.after_call(self)
         self._results(value, args, type)
 
+    def _parameters(self, type: FuncType) -> list[Value]:
+        """The operands a call takes."""
+        return [*self.pop_n(len(type.params)), *(("poison", pad) for pad in abi.pads(type, self.facts.types))]
+
     def call_inline(self, function: int, type: FuncType) -> None:
         """Call a function that LLVM is to put in place of the call (:mod:`wardian.compile.inline`): nothing can be
         thrown or collected in it."""
@@ -450,7 +454,7 @@ class Lowering:
         many = len(type.results) > abi.MAX_REGISTER_RESULTS
         if many:
             args.append(self._result_buffer(len(type.results)))
-        args += self.pop_n(len(type.params))
+        args += self._parameters(type)
         symbol = inline_symbol(function - self.facts.layout.counts[0])
         result = abi.result_type(type.results, self.facts.types)
         self._results(self.b.call(result, (f"@{symbol}", "ptr"), args, "tailcc "), args, type)
@@ -594,6 +598,7 @@ class Lowering:
         many = len(self.type.results) > abi.MAX_REGISTER_RESULTS
         params = ["ptr %ctx"] + ["ptr %ret"] * many
         params += [f"{self.facts.llvm(t)} %p{i}" for i, t in enumerate(self.type.params)]
+        params += [f"{pad} %pad" for pad in abi.pads(self.type, self.facts.types)]
         if self.resume is not None:
             params = ["ptr %ctx", "ptr %fp"]
         name = abi.function_symbol(self.index)

@@ -55,6 +55,46 @@ def on_stack(type: FuncType) -> bool:
     return words > _WORD_REGISTERS or floats > _FLOAT_REGISTERS
 
 
+PADDING: Final = "double"
+"""LLVM's type of the parameter without meaning that :func:`is_padded` is about."""
+
+
+def is_padded(params: str, buffer: bool) -> bool:
+    """Does such a function take one more parameter, of no meaning, behind all others?
+
+    ``params`` are letters of :func:`signature_code`; ``buffer``: results go to one. The callee takes its parameters off
+    the stack. If a vector is among these and they are not a multiple of 16 bytes in all, LLVM's caller and callee do not
+    agree how many (x86-64, LLVM 22), and the next return goes astray; one more double, which goes to the stack as all
+    registers for vectors are taken then, makes them agree.
+    """
+    words, floats = _WORD_REGISTERS - 1 - buffer, _FLOAT_REGISTERS
+    size = 0
+    vector = False
+    for letter in params:
+        if letter in "fdv":
+            floats -= 1
+            if floats >= 0:
+                continue
+            if letter == "v":
+                vector = True
+                size += size & 8
+                size += 8
+        else:
+            words -= 1
+            if words >= 0:
+                continue
+        size += 8
+    return vector and size & 8 != 0
+
+
+def pads(type: FuncType, types: list[SubType]) -> list[str]:
+    """LLVM's types of the parameters of no meaning: one (:func:`is_padded`) or none."""
+    if V128 not in type.params:
+        return []
+    letters = signature_code(type, types).split("_")[0]
+    return [PADDING] if is_padded(letters, len(type.results) > MAX_REGISTER_RESULTS) else []
+
+
 def signature_code(type: FuncType, types: list[SubType]) -> str:
     """A short name for how values of ``type`` travel: equal codes share glue. ``i l f d v r(func) e(other ref)``."""
 

@@ -18,7 +18,7 @@ from wardian.compile.glue.text import (
     signed_word,
     take_gil,
 )
-from wardian.vm.abi import LETTER_LLVM, MAX_REGISTER_RESULTS, RESULT_SLOT
+from wardian.vm.abi import LETTER_LLVM, MAX_REGISTER_RESULTS, PADDING, RESULT_SLOT, is_padded
 from wardian.vm.builtins import SLOT
 from wardian.vm.layout import (
     ACTIVATION,
@@ -223,6 +223,7 @@ def _entry(params: str, results: str) -> str:
     t.put("%tstate", "%thread", THREAD.at["tstate"])
     check_interrupt(t, bi, ctx, "%store")
     args = [f"ptr {ctx}"] + ["ptr %buf"] * (len(results) > MAX_REGISTER_RESULTS) + values
+    args += [f"{PADDING} poison"] * is_padded(params, len(results) > MAX_REGISTER_RESULTS)
     call = f"call tailcc {_result(results)} {code}({', '.join(args)})"
     value = "" if _result(results) == "void" else t.new(call)
     if not value:
@@ -416,6 +417,7 @@ def _host(params: str, results: str) -> str:
     check_interrupt(t, bi, "%host", store)
     head = ["ptr %host"] + ["ptr %ret"] * (len(results) > MAX_REGISTER_RESULTS)
     head += [f"{LETTER_LLVM[p]} %p{i}" for i, p in enumerate(params)]
+    head += [f"{PADDING} %pad"] * is_padded(params, len(results) > MAX_REGISTER_RESULTS)
     if not results:
         t.do("ret void")
     elif len(results) == 1:
