@@ -6,6 +6,8 @@ import os
 import pickle
 import pty
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -14,8 +16,8 @@ from pathlib import Path
 import pytest
 
 import wardian
-from tests.isolation.guests import ANY, EATER, FLOOD, HELLO, SHOUT, SPIN, engine, isolated, layers
-from tests.support import assemble
+from tests.isolation.guests import ANY, EATER, FLOOD, HELLO, SHOUT, SPIN, engine, isolated, layers, need
+from tests.support import GLUE, ROOT, assemble
 from wardian.isolation.policy import LAYERS, Isolation
 from wardian.sandbox import isolated as parent
 from wardian.sandbox.spawn import Worker
@@ -204,8 +206,6 @@ def test_a_worker_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) 
 
 def test_a_worker_killed_from_outside_is_reported() -> None:
     """It dies while the guest waits for the host, which is the moment this test can choose."""
-    from tests.isolation.guests import need
-
     need("pid-namespace")
 
     def die() -> None:
@@ -357,3 +357,28 @@ def test_code_compiled_for_one_worker_is_there_for_the_next() -> None:
     store.store("0" * 40, b"x")
     assert store.load("0" * 40) is None
     assert store.load("key") is None
+
+
+def test_without_namespaces_a_run_is_refused_unless_they_are_given_up(tmp_path: Path) -> None:
+    """In a process that may make none: nobody in a user namespace without a user."""
+    need("user-namespace", "seccomp", "landlock-files")
+    (tmp_path / "hello.wasm").write_bytes(assemble(HELLO))
+    script = f"""
+import os, wardian
+from wardian.isolation import kernel
+kernel.unshare(kernel.NEWUSER)
+engine = wardian.Engine(wardian.Config(cache={os.environ[GLUE]!r}, lazy=True))
+less = wardian.Isolation(accept=("cgroup", "landlock-scope", "landlock-network", "namespaces"))
+result = wardian.run({str(tmp_path / "hello.wasm")!r}, engine=engine, isolation=less)
+print(result.stdout, [layer.on for layer in result.isolation if layer.name.endswith("namespace")])
+try:
+    wardian.run({str(tmp_path / "hello.wasm")!r}, engine=engine, isolation="process")
+except wardian.IsolationUnavailable as error:
+    print(sorted(error.missing))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
+    lines = done.stdout.splitlines()
+    assert lines, done.stderr
+    assert lines[0] == f"{b'hello' + bytes([10])!r} {[False] * 5}"
+    assert "user-namespace" in lines[1] and "pid-namespace" in lines[1]

@@ -97,16 +97,20 @@ def _start(main: str, cache: str | None) -> tuple[subprocess.Popen[bytes], socke
     with theirs:
         # Isolated, without an environment and in a session of its own: neither the caller's variables, nor its
         # directory, nor its terminal's keys reach a worker.
-        process = subprocess.Popen(
-            [sys.executable, "-I", "-c", main, str(theirs.fileno()), cache or "", *sys.path],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            env={},
-            cwd="/",
-            pass_fds=(theirs.fileno(),),
-            start_new_session=True,
-        )
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-c", main, str(theirs.fileno()), cache or "", *sys.path],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env={},
+                cwd="/",
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        except OSError as error:
+            ours.close()
+            raise Refused(f"the process that starts workers could not be started: {error}") from error
     assert process.stderr is not None
     ours.settimeout(STARTING)
     try:
