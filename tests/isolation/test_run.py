@@ -65,6 +65,7 @@ def test_a_trap_has_its_backtrace() -> None:
     assert [frame.function for frame in result.trap.frames] == [0, 1]
 
 
+@pytest.mark.slow
 def test_directories_and_input(tmp_path: Path, data: Path) -> None:
     (tmp_path / "a").write_text("content")
     script = "print(io.open('/d/a'):read('a'), io.read('a')); io.open('/d/b', 'w'):write('new'); "

@@ -241,6 +241,8 @@ def main(argv: list[str]) -> int:
     environment = _environment(options.env)
     isolation = _isolation(options)
     directories = granted(options.dir, options.temporary, settings)
+    if isolation is None and "cpu" in settings:
+        raise usage("-W cpu needs --isolate")
     if isolation is not None and any(not isinstance(host, str) for host, _, _ in directories):
         raise usage("--isolate has no folders in memory: no --temporary, no archive and no :overlay")
     source = read_program(path)
@@ -249,12 +251,14 @@ def main(argv: list[str]) -> int:
     from wardian.sandbox.run import run
 
     engine = build_engine(level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches)
-    module = Module.deserialize(source, engine) if is_compiled(source) else Module(source, engine)
     arguments: list[object] = list(words)
-    if options.invoke is None:
-        _require_start(module, path)
-    else:
-        arguments = _arguments(module, path, options.invoke, words)
+    module: Module | bytes = source
+    if isolation is None or options.invoke is not None or is_compiled(source):
+        module = Module.deserialize(source, engine) if is_compiled(source) else Module(source, engine)
+        if options.invoke is None:
+            _require_start(module, path)
+        else:
+            arguments = _arguments(module, path, options.invoke, words)
     sys.stdout.flush()
     gc.enable()
     result = run(
@@ -271,7 +275,7 @@ def main(argv: list[str]) -> int:
         terminal=terminal,
         audit=options.audit,
         timeout=settings.get("timeout"),
-        cpu=settings.get("cpu") if isolation is not None else None,
+        cpu=settings.get("cpu"),
         isolation=isolation,
         memory=settings.get("max-memory-size"),
         stack=settings.get("max-wasm-stack"),
@@ -281,7 +285,7 @@ def main(argv: list[str]) -> int:
     )
     if options.changes:
         show_changes(directories)
-    if result.status == "exited" and options.invoke is not None:
+    if result.status == "exited" and options.invoke is not None and isinstance(module, Module):
         for value, type_ in zip(result.values, _functions(module)[options.invoke].results, strict=True):
             print(show(value, type_))
     return _finish(result, path, settings)

@@ -138,8 +138,10 @@ class Compiler:
         from wardian.compile.baseline.ship import common
 
         self.give_glue(self._shipped)
-        for flavour in common():
-            self._library(flavour)
+        for number, flavour in enumerate(common()):
+            # Those that would have to be made can wait until somebody wants them, but for the most usual.
+            if number == 0 or self._shipped or (self.cache is not None and self.cache.load(self._stencils(flavour))):
+                self._library(flavour)
         with contextlib.suppress(ImportError):
             self.backend().preamble()
 
