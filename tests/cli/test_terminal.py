@@ -152,7 +152,7 @@ def test_scripts(terminal: Terminal, tmp_path: Path) -> None:
         f'(module (func (export {NAME}) unreachable))\n(assert_trap (invoke {NAME}) "{EVIL[-3:]}")\n(invoke {NAME})\n'
         f'(assert_return (invoke {NAME}) (i32.const 1))\n(assert_malformed (module quote "(") {NAME})\n'
     )
-    harmless(terminal("wast", path))
+    harmless(terminal("wast", "-O", "baseline", path))
 
 
 def test_what_a_guest_prints(terminal: Terminal, wat: Callable[[str, str], Path]) -> None:
@@ -292,6 +292,7 @@ def test_filter_ends_with_its_reader() -> None:
     assert process.returncode == 1
 
 
+@pytest.mark.slow
 def test_a_worker_has_no_terminal_to_write_to(terminal: Terminal, wat: Callable[[str, str], Path]) -> None:
     data = b"\x1b[31mred\x1b[2J\n"
     path = wat("x.wasm", speaker(data, (1, 0, len(data)), (2, 0, len(data))))

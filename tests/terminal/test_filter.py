@@ -42,6 +42,7 @@ def whole(data: bytes, mode: str = "strict", **more: bool) -> bytes:
         ("\x1b[31;41mx", "␛[31;41mx", "\x1b[0;31mx\x1b[0m"),
         ("\x1b[2J\x1b]0;t\7", "␛[2J␛]0;t␇", "␛[2J␛]0;t␇"),
         ("a\u202eb\u200b\u009b\U000e0041\ufe01", "a<U+202E>b<U+200B><U+009B><U+E0041><U+FE01>", None),
+        ("a\n\u0301b", "a\n<U+0301>b", None),
         ("\x1b[1mx\u0301\x1b[m\u0301y", "␛[1mx\u0301␛[m\u0301y", "\x1b[0;1mx\u0301\x1b[0m<U+0301>y"),
     ],
 )
@@ -159,11 +160,23 @@ def harmless(output: bytes, mode: str) -> None:
         assert text.rstrip("\n").rpartition("\x1b")[2].startswith("[0m"), "the usual look at the end"
 
 
+def ways(made: Filter) -> int:
+    """How many ways from one look to another can be reached, however they are held."""
+    seen = {id(look): look for look in (made._look, *made._looks.values(), *made._linked)}
+    waiting = list(seen.values())
+    while waiting:
+        for look in waiting.pop().after.values():
+            if id(look) not in seen:
+                seen[id(look)] = look
+                waiting.append(look)
+    return sum(len(look.after) for look in seen.values())
+
+
 def small(made: Filter) -> None:
     """What a filter keeps is bounded."""
     assert len(made._rest) <= machinery._LONGEST + 4
-    assert len(made._looks) <= machinery._MOST_LOOKS
-    assert all(len(look.after) <= machinery._MOST_LOOKS for look in made._looks.values())
+    assert len(made._looks) <= machinery._MOST_TRANSITIONS + 1
+    assert ways(made) <= machinery._MOST_TRANSITIONS
     assert made._standins is None or len(made._standins) <= 1 << 13
 
 
@@ -209,6 +222,14 @@ def test_memory_is_bounded() -> None:
             b"\x1b[38;2;%d;%d;%dmx%s" % (number & 255, number >> 8 & 255, number % 7, chr(0x4E00 + number).encode())
         )
         made.feed(b"\x9b\xc2\x85" + chr(0x1F000 + number).encode())
+    small(made)
+
+
+def test_looks_are_forgotten_wherever_they_are_held() -> None:
+    made = Filter("color")
+    for number in range(30_000):
+        # A few looks come again and again, each with new ways to others.
+        made.feed(b"\x1b[38;5;%d;4%dmx\x1b[m" % (number % 7, number % 8) + b"\x1b[%d;1mx" % (number % 3000))
     small(made)
 
 

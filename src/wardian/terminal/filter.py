@@ -48,8 +48,8 @@ _FULL: Final = 1 << 10
 
 _PIECE: Final = 1 << 16
 """Bytes that are worked on at a time, whatever a caller gives."""
-_MOST_LOOKS: Final = 1 << 10
-"""Transitions between looks that are remembered."""
+_MOST_TRANSITIONS: Final = 1 << 11
+"""Ways from one look to another that are remembered."""
 
 
 @final
@@ -93,12 +93,14 @@ class Filter:
         "_ascii",
         "_color",
         "_controls",
+        "_linked",
         "_look",
         "_looks",
         "_marks",
         "_rest",
         "_standins",
         "_table",
+        "_transitions",
         "mode",
         "screen",
     )
@@ -120,14 +122,16 @@ class Filter:
     def _begin(self) -> None:
         self._rest = b""  # the beginning of a character or sequence, or a CR: what comes next decides
         self._marks = 0  # combining marks that stand on the last character written
-        self._looks = {DEFAULT: _Look(DEFAULT)}
-        self._look = self._looks[DEFAULT]  # how the next text is to look
+        self._look = _Look(DEFAULT)  # how the next text is to look
+        self._looks = {DEFAULT: self._look}
+        self._linked: list[_Look] = []
+        self._transitions = 0
 
     def feed(self, data: bytes | bytearray | memoryview) -> bytes:
         """What to write for ``data``."""
         if self.mode == "raw":
             return bytes(data)
-        view = memoryview(data)
+        view = memoryview(data).cast("B")
         if view.nbytes <= _PIECE:
             return self._feed(bytes(view), False)
         return b"".join(self._feed(bytes(view[at : at + _PIECE]), False) for at in range(0, view.nbytes, _PIECE))
@@ -149,7 +153,7 @@ class Filter:
         # FAST: the usual text. Deleting what is plain is the quickest look at every byte that there is.
         if not (self._rest or screen.look or self._look.sequence or data.translate(None, PLAIN)):
             if data:
-                self._marks = 0
+                self._marks = _FULL if data.endswith(b"\n") else 0
                 screen.last = self
             return data
         if self._color and _SI in data:
@@ -203,7 +207,7 @@ class Filter:
         return 0
 
     def _trailing(self, text: str, before: int, wide: bool) -> int:
-        """How many marks stand on the last character after ``text``; after a sequence, no more may come."""
+        """How many marks stand on the last character after ``text``; after a line feed or sequence, none may come."""
         count = 0
         if wide:
             from wardian.terminal.wide import MOST_MARKS, trailing
@@ -212,6 +216,8 @@ class Filter:
             if count in (MOST_MARKS, len(text)):
                 return min(count + (before if count == len(text) else 0), MOST_MARKS)
         at = len(text) - count
+        if text[at - 1] == "\n":
+            return _FULL
         if self._color and text[at - 1] in "mJKB":
             begin = text.rfind(ESC, 0, at)
             if begin >= 0 and _sequence.fullmatch(text, begin, at):
@@ -287,9 +293,15 @@ class Filter:
         return look
 
     def _remember(self, began: _Look, by: str, look: _Look) -> None:
-        if len(self._looks) >= _MOST_LOOKS or len(began.after) >= _MOST_LOOKS:
-            # What a hostile program makes us remember is forgotten all at once.
-            began.after.clear()
-            self._looks = {}
-        self._looks[look.style] = look
+        if self._transitions >= _MOST_TRANSITIONS:
+            # What a hostile program makes us remember is forgotten all at once, every way to it included.
+            for each in self._linked:
+                each.after.clear()
+            self._linked.clear()
+            self._looks.clear()
+            self._transitions = 0
+        if not began.after:
+            self._linked.append(began)
         began.after[by] = look
+        self._looks[look.style] = look
+        self._transitions += 1

@@ -62,6 +62,7 @@ first plane; beyond it these are the blocks such characters lie in, and :func:`i
 _mark_astral: Final = re.compile(f"[{_MARKS_ASTRAL}]")
 _mark_bmp: Final = re.compile(f"[{_MARKS_BMP}]")
 _flood_bmp: Final = re.compile(f"[{_MARKS_BMP}]{{{MOST_MARKS + 1},}}")
+_baseless: Final = re.compile(f"\n[{MARKS}]+")
 _leading: Final = re.compile(f"[{MARKS}]+")
 _flood: Final = re.compile(f"[{MARKS}]{{{MOST_MARKS + 1},}}")
 
@@ -116,7 +117,8 @@ def trailing(text: str) -> int:
 
 
 def without_floods(text: str) -> str:
-    """``text`` with at most :data:`MOST_MARKS` marks in a row, the others as stand-ins."""
+    """``text`` with at most :data:`MOST_MARKS` marks in a row, and none that begins a line, the others as stand-ins."""
+    text = _baseless.sub(lambda match: "\n" + stack(match[0][1:], MOST_MARKS), text)
     # FAST: classes that reach beyond the first plane are slow, and hardly a text needs them.
     if _mark_astral.search(beyond(text)):
         return _flood.sub(_stacked, text)
