@@ -305,6 +305,8 @@ GARBAGE = {
     "an error of no kind": pack(Kind.ERROR, {"name": "SystemExit", "text": "x"}),
     "an error of the wrong form": pack(Kind.ERROR, {"name": 1}),
     "a load of a path": pack(Kind.LOAD, 7),
+    "questions without waiting for answers": pack(Kind.LOAD, "key") * 1000,
+    "a frame larger than any": pack(Kind.RESULT, b"x" * (4 << 20)),
 }
 
 

@@ -17,8 +17,10 @@ from wardian.isolation.codec import CodecError, decode, encode
 _HEAD: Final = struct.Struct("<QB")
 TRUSTED: Final = 4 << 30
 """Bytes of the largest frame that a worker takes: a module, and the input of a guest, have to fit."""
-UNTRUSTED: Final = 64 << 20
-"""Bytes of the largest frame that is taken *from* a worker, unless it is told to hand over code."""
+UNTRUSTED: Final = 4 << 20
+"""Bytes of the largest frame that is taken *from* a worker, unless it is told to hand over code.
+
+What is decoded takes some ten times that at worst."""
 
 
 class Kind(IntEnum):

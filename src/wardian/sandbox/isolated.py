@@ -316,6 +316,11 @@ class Isolated:
     def _take(self, frame: frames.Frame) -> None:
         if self._answer is not None:
             raise CodecError("more after the end")
+        if frame.kind in _QUESTIONS:
+            if self._worker.ended is not None:
+                return  # It asked, and died before it was heard.
+            if self._out:
+                raise CodecError("a question before the last one's answer")
         handle = _HANDLERS.get(frame.kind)
         if handle is None or (self._layers is None) != (frame.kind in (Kind.READY, Kind.REFUSED)):
             raise CodecError(f"a frame of the kind {frame.kind.name}, which has no place here")
@@ -411,6 +416,10 @@ _HANDLERS: Final[Mapping[Kind, Callable[[Isolated, frames.Frame], None]]] = Mapp
         Kind.ERROR: Isolated._finish,
     }
 )
+
+
+_QUESTIONS: Final = (Kind.LOAD, Kind.CALL)
+"""What a worker waits for the answer of, one at a time: so no more than one answer is ever kept for it."""
 
 
 def _open_directory(path: str) -> int:
