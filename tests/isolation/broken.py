@@ -17,7 +17,7 @@ from wardian.isolation.report import Layer
 from wardian.sandbox import worker, zygote
 from wardian.sandbox.result import RunResult, Usage
 
-_X86_ONLY = {
+X86_ONLY = {
     "bind": 49,
     "accept": 43,
     "setuid": 105,
@@ -50,7 +50,7 @@ def call(name: str, *arguments: Any) -> tuple[int, int]:
     libc.syscall.restype = ctypes.c_long
     known = machine()
     assert known is not None
-    number = _X86_ONLY[name] if name in _X86_ONLY else known.numbers[name]
+    number = X86_ONLY[name] if name in X86_ONLY else known.numbers[name]
     words = [a if isinstance(a, bytes) or a is None else ctypes.c_long(a) for a in arguments]
     result = libc.syscall(ctypes.c_long(number), *words)
     return result, ctypes.get_errno() if result == -1 else 0

@@ -29,8 +29,11 @@ def engine() -> Engine:
 
 @cache
 def layers() -> dict[str, Layer]:
-    """The layers of this machine by name."""
-    return {layer.name: layer for layer in probe(os.environ[GLUE])}
+    """The layers of this machine by name; skips the test where there can be no worker at all."""
+    try:
+        return {layer.name: layer for layer in probe(os.environ[GLUE])}
+    except Refused as error:
+        pytest.skip(str(error))
 
 
 def need(*names: str) -> None:

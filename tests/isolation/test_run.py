@@ -383,3 +383,42 @@ except wardian.IsolationUnavailable as error:
     assert lines, done.stderr
     assert lines[0] == f"{b'hello' + bytes([10])!r} {[False] * 5}"
     assert "user-namespace" in lines[1] and "pid-namespace" in lines[1]
+
+
+def test_workers_end_with_the_process_that_wanted_them(tmp_path: Path) -> None:
+    """However it ends: nothing of it is there a moment later."""
+    layers()  # or it is skipped here
+    (tmp_path / "spin.wasm").write_bytes(assemble(SPIN))
+    script = f"""
+import threading, time, wardian
+from wardian.sandbox import isolated
+workers, spawn = [], type(isolated.zygote()).spawn
+type(isolated.zygote()).spawn = lambda self, cache: (workers.append(spawn(self, cache)), workers[-1])[1]
+engine = wardian.Engine(wardian.Config(cache={os.environ[GLUE]!r}, lazy=True))
+less = wardian.Isolation(accept={tuple(LAYERS)!r})
+run = lambda: wardian.run({str(tmp_path / "spin.wasm")!r}, engine=engine, isolation=less)
+threading.Thread(target=run, daemon=True).start()
+while not workers or workers[0].cpu_seconds() < 0.05:
+    time.sleep(0.01)
+print(isolated.zygote()._process.pid, workers[0].pid, flush=True)
+time.sleep(100)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        pids = process.stdout.readline().split()
+        assert len(pids) == 2 and all(os.path.exists(f"/proc/{int(pid)}") for pid in pids)
+        process.kill()
+    until = time.monotonic() + 20
+    while any(_is_there(int(pid)) for pid in pids):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def _is_there(pid: int) -> bool:
+    """Does it run, or wait? One that only waits to be buried does not."""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
