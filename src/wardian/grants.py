@@ -116,9 +116,10 @@ class FrozenClock(Record):
 InputGrant: TypeAlias = "Null | Inherit | Data | Call"
 OutputGrant: TypeAlias = "Null | Inherit | Capture | Call"
 ClockGrant: TypeAlias = "RealClock | FrozenClock"
-TerminalGrant: TypeAlias = Literal["strict", "color", "raw"] | None
+TerminalGrant: TypeAlias = Literal["strict", "color", "raw", "elsewhere"] | None
 """What output may do to a terminal (:class:`wardian.terminal.Filter`): a mode for both output streams, wherever they
-go; ``None`` stands for ``"color"`` where they go to a terminal and untouched bytes where they do not."""
+go; ``None`` stands for ``"color"`` where they go to a terminal and untouched bytes where they do not. ``"elsewhere"``:
+whoever reads them sees to it."""
 
 
 @final

@@ -10,12 +10,15 @@ from collections.abc import Sequence
 import pytest
 
 import wardian
+from tests.wasi.guest import Guest
 from wardian.capability.errno import CapabilityError, Errno
 from wardian.capability.poll import Waiter
-from wardian.grants import Capture, Grants, Inherit
+from wardian.grants import Capture, DirGrant, Grants, Inherit
 from wardian.isolation.policy import LAYERS, Isolation
 from wardian.terminal import Filter, Screen
+from wardian.wasi.errno import NUMBERS
 from wardian.wasi.p1.context import WasiContext
+from wardian.wasi.p1.types import Rights
 from wardian.wasi.shield import ShieldedOutput, shielded
 
 P1 = "wasi_snapshot_preview1"
@@ -129,3 +132,19 @@ def test_streams_elsewhere_are_left_alone_and_on_their_own() -> None:
     forced = shielded(plain, "color")
     screens: set[Screen] = {stream._filter.screen for stream in forced if isinstance(stream, ShieldedOutput)}
     assert len(screens) == 2
+
+
+@pytest.mark.parametrize("mode", [None, "strict", "elsewhere", "raw"])
+def test_terminals_in_granted_directories(mode: str | None) -> None:
+    master, slave = pty.openpty()
+    folder, _, name = os.ttyname(slave).rpartition("/")
+    grants = Grants(dirs=(DirGrant(folder, "d"),), terminal=mode)  # type: ignore[arg-type]
+    context = WasiContext.from_grants(grants)
+    guest = Guest(context)
+    at = guest.alloc(4)
+    errno = guest.imports["path_open"](3, 0, *guest.path(name), 0, int(Rights.FD_WRITE), 0, 0, at)
+    assert errno == (0 if mode == "raw" else NUMBERS[Errno.ACCESS])
+    assert (4 in context.fds.entries) == (mode == "raw")
+    context.close()
+    os.close(master)
+    os.close(slave)

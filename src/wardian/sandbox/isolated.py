@@ -192,7 +192,9 @@ class Isolated:
         self._outputs = Outputs(grants, stack)
         streams: dict[str, Any] = {name: getattr(grants, name) for name in ("stdout", "stderr", "audit")}
         streams |= {"stdin": readable_only(grants.stdin, stack), **self._outputs.granted}
-        changed: dict[str, object] = {"dirs": tuple(dirs), "terminal": "raw"}
+        changed: dict[str, object] = {"dirs": tuple(dirs), "terminal": "elsewhere"}
+        if grants.terminal == "raw":
+            changed["terminal"] = "raw"
         for name, stream in streams.items():
             if isinstance(stream, Inherit):
                 fds.append({"stdout": 1, "stderr": 2}.get(name, 0) if stream.fd is None else stream.fd)

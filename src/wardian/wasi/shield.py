@@ -70,6 +70,8 @@ def shielded(streams: Sequence[OutputStream], mode: TerminalGrant) -> list[Outpu
 
     Raises ``ValueError`` for a mode that does not exist.
     """
+    if mode == "elsewhere":
+        return list(streams)
     if mode not in (None, "strict", "color", "raw"):
         raise ValueError(f"the terminal mode must be strict, color or raw, not {mode!r}")
     found: list[OutputStream] = []

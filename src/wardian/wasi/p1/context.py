@@ -109,6 +109,7 @@ class WasiContext:
         self.audit = audit
         self.fds = Fds(open_files)
         self.fds.grant(input_descriptor(self.stdin))
+        self.terminal = terminal
         self._shown = shielded((self.stdout, self.stderr), terminal)
         for stream in self._shown:
             self.fds.grant(output_descriptor(stream))

@@ -5,6 +5,7 @@ What a path may reach is decided where it is opened (:mod:`wardian.capability.fi
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from wardian.capability.errno import CapabilityError, Errno
@@ -157,6 +158,11 @@ def _open(directory: Directory, path: bytes, mode: OpenMode, inheriting: int, fd
     return file_descriptor(opened.file, inheriting, fdflags, mode.read, mode.write)
 
 
+def _is_terminal(descriptor: Descriptor) -> bool:
+    fd = None if descriptor.file is None else descriptor.file.poll_fd
+    return fd is not None and os.isatty(fd)
+
+
 def path_open(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
     def call(
         fd: int, lookup: int, path: int, length: int, oflags: int, base: int, inheriting: int, fdflags: int, result: int
@@ -171,6 +177,10 @@ def path_open(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
         mode = _open_mode(lookup, oflags, base, flags(fdflags, Fdflags))
         _check_rights(found, mode)
         new = _open(found.directory, name, mode, found.inheriting, fdflags)
+        if ctx.terminal != "raw" and _is_terminal(new):
+            # Terminals are reached through the standard streams, which are filtered, whatever lies in a directory.
+            new.close()
+            raise CapabilityError(Errno.ACCESS)
         try:
             number = ctx.fds.insert(new)
         except CapabilityError:
