@@ -1,6 +1,6 @@
 """``python -m bench [SECTION...] [--rounds N] [--only TEXT] [--write]``: everything side by side.
 
-Sections: peak armed start compile growth boundary instances wasi terminal isolation threads; without any, all.
+Sections: peak armed start compile growth boundary instances wasi files terminal isolation threads; without any, all.
 Prints the tables; ``--write`` puts them into docs/performance.md. Contestants that are not installed are left out.
 ``--only`` picks programs by a part of their name; WARDIAN_BENCH_TIERS=O2,baseline picks tiers.
 """
@@ -30,6 +30,7 @@ SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "boundary": "bench.boundary",
         "instances": "bench.instances",
         "wasi": "bench.wasi",
+        "files": "bench.files",
         "terminal": "bench.terminal",
         "isolation": "bench.isolation",
         "threads": "bench.threads",

@@ -81,7 +81,8 @@ for _ in range(int(sys.argv[3])):
 """
 
 
-def _measure(script: str, path: Path, folder: str, rounds: int) -> list[int]:
+def measure(script: str, path: Path, folder: str, rounds: int) -> list[int]:
+    """Nanoseconds of each round that ``script`` prints."""
     command = [sys.executable, "-c", script, str(path), folder, str(rounds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return [int(line) for line in done.stdout.split()]
@@ -105,7 +106,7 @@ def wasi(rounds: int, only: list[str]) -> Section:
             times: dict[str, list[int]] = {name: [] for name in contestants}
             for _ in range(2):
                 for name, script in contestants.items():
-                    times[name] += _measure(script, path, str(data), max(rounds, 3))[1:]
+                    times[name] += measure(script, path, str(data), max(rounds, 3))[1:]
                     time.sleep(0.01)
             found = {name: median(values) for name, values in times.items()}
             if what == "nothing":

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
+import wardian
 from tests.capability.test_path import choosing
-from tests.support import NO_DATA, data_root
+from tests.support import NO_DATA, QUICK_MODE, data_root
 from wardian.capability.filesystem import host
 from wardian.capability.filesystem.tree.tree import Tree
 from wardian.errors import Exit
@@ -161,3 +162,29 @@ def test_program(path: Path, kind: str, compiled: Compiled, tmp_path: Path, monk
     passed = code == wanted.get("exit_code", 0) and output == wanted.get("stdout", output)
     reason = EXCEPTIONS.get((path.stem, kind))
     assert passed is (reason is None), (code, output, errors, reason)
+
+
+@pytest.fixture(scope="module")
+def engine() -> wardian.Engine:
+    return wardian.Engine(wardian.Config(opt=QUICK_MODE.opt, checks=QUICK_MODE.checks, cache=False, lazy=True))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("path", "kind"), programs())
+def test_program_as_users_run_it(
+    path: Path, kind: str, engine: wardian.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same on our own engine, through :func:`wardian.run`."""
+    wanted = described(path)
+    dirs: dict[str, Any] = {}
+    quota = FileQuota()
+    if wanted.get("root"):
+        shutil.copytree(path.parent / wanted["root"], tmp_path / "root")
+        opened, quota = KINDS[kind](tmp_path / "root", monkeypatch)
+        dirs = {"/": opened}
+    module = wardian.Module.from_file(path, engine)
+    result = wardian.run(
+        module, wanted.get("args", ()), argv0=path.name, env=wanted.get("env"), dirs=dirs, quota=quota, text=True
+    )
+    assert result.returncode == wanted.get("exit_code", 0), result
+    assert result.stdout == wanted.get("stdout", result.stdout)

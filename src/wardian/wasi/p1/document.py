@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from wardian.wasi.errno import NUMBERS
@@ -13,6 +14,33 @@ from wardian.wasi.p1.table import FUNCTIONS
 from wardian.wasi.p1.types import PREVIEW_0, STRUCTS, STRUCTS_0, Rights, Struct
 
 BEGIN: Final = "<!-- generated: begin -->"
+_NOTES: Final = MappingProxyType({
+    "clock_res_get": "complete; also of the CPU-time clocks",
+    "clock_time_get": "complete; the precision asked for is not looked at",
+    "fd_advise": "complete; passed to the host, without effect in a tree",
+    "fd_allocate": "complete; Wasmtime: not supported",
+    "fd_fdstat_set_flags": "`APPEND` and `NONBLOCK` can be changed, others are `EINVAL`",
+    "fd_fdstat_set_rights": "takes away, never gives",
+    "fd_filestat_get": "complete; a time before 1970 is 0",
+    "fd_pwrite": "complete; a file open for appending is appended to, as on Linux",
+    "fd_read": "complete; at most 1024 buffers that are not empty, the rest is the next call's",
+    "fd_renumber": "complete; the target must be open, as in Wasmtime; a preopened directory may be replaced",
+    "fd_sync": "complete, also of directories",
+    "fd_write": "complete; at most 1024 buffers that are not empty, the rest is the next call's",
+    "path_filestat_get": "complete; a time before 1970 is 0",
+    "path_link": "a symbolic link is not followed: asking for that is `EINVAL`, as in Wasmtime",
+    "path_open": "rights asked for decide between reading and writing, and nothing else",
+    "path_readlink": "a link with an absolute target is `EPERM`",
+    "path_symlink": "an absolute target is `EPERM`",
+    "poll_oneoff": "complete; `nbytes` is what can be read",
+    "proc_exit": "complete; any 32-bit code",
+    "proc_raise": "there are no signals: `ENOTSUP`, or `EINVAL` for one that does not exist",
+    "sock_accept": "complete, on sockets that were granted",
+    "sock_recv": "complete; descriptors that the other side passes along are closed",
+    "sock_send": "complete; no flag is defined",
+    "sock_shutdown": "complete",
+})
+"""What is worth knowing of a function; one that is not listed does what its name says, and nothing else."""
 END: Final = "<!-- generated: end -->"
 
 
@@ -30,7 +58,8 @@ def _rights(row: Function) -> str:
 def _function(row: Function) -> tuple[str, ...]:
     params = " ".join(map(repr, row.type.params))
     results = " ".join(map(repr, row.type.results)) or "never returns"
-    return f"`{row.name}`", params, results, _rights(row), "no" if row.name in PREVIEW_0.lacks else "yes"
+    preview_0 = "no" if row.name in PREVIEW_0.lacks else "yes"
+    return f"`{row.name}`", params, results, _rights(row), preview_0, _NOTES.get(row.name, "complete")
 
 
 def _struct(row: Struct, preview: str) -> tuple[str, ...]:
@@ -44,7 +73,10 @@ def tables() -> str:
     errors = ((str(number), reason.name.lower().replace("_", " "), reason.value) for reason, number in NUMBERS.items())
     return "\n".join((
         f"### The {len(FUNCTIONS)} functions\n",
-        _table(("function", "parameters", "result", "rights needed", "in preview 0"), map(_function, FUNCTIONS)),
+        _table(
+            ("function", "parameters", "result", "rights needed", "in preview 0", "status, deviations"),
+            map(_function, FUNCTIONS),
+        ),
         "### Structs\n",
         _table(("struct", "preview", "size", "alignment", "fields: name, type, offset"), structs),
         "### Error numbers in use\n",

@@ -121,7 +121,7 @@ def path_readlink(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
 
 def _open_mode(lookup: int, oflags: int, base: int, fdflags: int) -> OpenMode:
     """How to open: a guest that does not ask to write reads, as in Wasmtime."""
-    if oflags & ~sum(Oflags):
+    if oflags & ~Oflags.ALL:
         raise CapabilityError(Errno.INVALID)
     if oflags & Oflags.DIRECTORY and oflags & (Oflags.CREAT | Oflags.EXCL | Oflags.TRUNC):
         raise CapabilityError(Errno.INVALID)
@@ -174,7 +174,7 @@ def path_open(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
         if found.directory is None:
             raise CapabilityError(Errno.BAD_FD if found.file is None else Errno.NOT_DIRECTORY)
         found.need(row.rights)
-        mode = _open_mode(lookup, oflags, base, flags(fdflags, Fdflags))
+        mode = _open_mode(lookup, oflags, base, flags(fdflags, Fdflags.ALL))
         _check_rights(found, mode)
         new = _open(found.directory, name, mode, found.inheriting, fdflags)
         if ctx.terminal != "raw" and _is_terminal(new):

@@ -33,7 +33,7 @@ def _socket(ctx: WasiContext, fd: int, rights: int) -> tuple[HostSocket, Descrip
 def sock_accept(ctx: WasiContext, preview: Preview, row: Function) -> Handler:
     def call(fd: int, fdflags: int, result: int) -> None:
         listener, found = _socket(ctx, fd, row.rights)
-        if flags(fdflags, Fdflags) & ~Fdflags.NONBLOCK:
+        if flags(fdflags, Fdflags.ALL) & ~Fdflags.NONBLOCK:
             raise CapabilityError(Errno.INVALID)
         view = ctx.memory.view()
         at = place(view, result, U32)

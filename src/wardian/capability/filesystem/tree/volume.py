@@ -10,6 +10,7 @@ may be refused is refused before anything has changed. Callers hold ``lock``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Sequence
 from threading import RLock
 from typing import Final, TypeAlias, TypeVar, final
@@ -20,6 +21,8 @@ from wardian.capability.filesystem.quota import Quota
 from wardian.capability.filesystem.tree.lower import ROOT, Blob, Lower, join
 from wardian.capability.filesystem.types import Entry, FileStat, FileType, NewTimes
 
+_KEPT: Final = 1024
+"""Nodes looked up last that are remembered, so that a path need not be looked up again for each file in a folder."""
 _FIRST_INODE: Final = 1 << 48
 """New nodes are numbered from here, beyond whatever a directory beneath is likely to have."""
 
@@ -95,13 +98,14 @@ NodeType = TypeVar("NodeType", FileNode, LinkNode, DirNode)
 class Volume:
     """A whole tree. ``root`` is its top."""
 
-    __slots__ = ("__weakref__", "_inodes", "lock", "lower", "quota", "root")
+    __slots__ = ("__weakref__", "_inodes", "_recent", "lock", "lower", "quota", "root")
 
     def __init__(self, lower: Lower, quota: Quota) -> None:
         self.lower = lower
         self.quota = quota
         self.lock = RLock()
         self._inodes = _FIRST_INODE
+        self._recent: deque[AnyNode] = deque(maxlen=_KEPT)
         found = lower.stat(ROOT)
         device, inode = (0, 1) if found is None else (found.device, found.inode)
         self.root = DirNode(device, inode, ROOT)
@@ -123,6 +127,7 @@ class Volume:
             node = _lower_node(found, path)
             node.parent, node.name = directory, name
             directory.seen[name] = node
+            self._recent.append(node)
         return node
 
     def entries(self, directory: DirNode) -> Generator[Entry, None, None]:
@@ -148,7 +153,7 @@ class Volume:
         size = _own_size(node)
         if size is None:
             if found is None:
-                raise CapabilityError(Errno.STALE)
+                raise CapabilityError(Errno.NO_ENTRY)  # Another process removed it.
             size = found.size
         times = node.times or (found[-3:] if found is not None else (0, 0, 0))
         return FileStat(node.device, node.inode, node.type, node.links, size, *times)
