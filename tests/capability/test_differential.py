@@ -180,7 +180,7 @@ def without_links(found: dict[str, object]) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("kind", sorted(WORLDS.keys() - {"kernel"}))
-@pytest.mark.parametrize("examples", [40, pytest.param(1500, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [20, pytest.param(1500, marks=pytest.mark.slow)])
 def test_the_same_answers(kind: str, examples: int) -> None:
     @settings(max_examples=examples, deadline=None)
     @given(st.lists(OPERATIONS, min_size=1, max_size=25))
