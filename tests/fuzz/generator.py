@@ -549,7 +549,9 @@ def module(rng: random.Random) -> tuple[str, bool]:
     shape = Shape(rng)
     functions: list[str] = []
     for index in range(shape.leaves + rng.randint(1, 5)):
-        params = tuple(rng.choice(shape.types) for _ in range(rng.choice((0, 1, 2, 2, 3, 6))))
+        # Now and then so many that some travel on the stack.
+        count = rng.choice((0, 1, 2, 2, 3, 6)) if rng.random() < 0.9 else rng.randint(8, 20)
+        params = tuple(rng.choice(shape.types) for _ in range(count))
         results = tuple(rng.choice(shape.types) for _ in range(rng.choice((0, 1, 1, 1, 1, 2, 3))))
         shape.signatures.append(Signature(params, results))
         functions.append(Function(shape, index, shape.signatures[index]).text())
