@@ -28,7 +28,8 @@ from typing import Final, NamedTuple
 
 from tests.fuzz import generator, smith
 from tests.fuzz.adapter import Case, Wrapper, assembled, case
-from tests.fuzz.engines import COARSE, EITHER, Call, Engine, Run, Unsupported, Wardian, Wasmtime, node
+from tests.fuzz.engines import COARSE, EITHER, FEATURES, Call, Engine, Run, Unsupported, Wardian, Wasmtime, node
+from tests.fuzz.spelling import respelled
 from tests.fuzz.values import SLOTS, Outcome, bits, same, slots
 from tests.support import MODES, ROOT, Mode
 
@@ -38,6 +39,8 @@ PATIENCE: Final = 10.0
 """Seconds after which a case gets no further rounds."""
 HANG: Final = 300
 """Seconds after which a case has hung: the child ends, which is a finding."""
+RESPELLED: Final = 0.3
+"""Share of the modules whose numbers are written in other ways than assemblers write them."""
 REPORT: Final = 20
 """Cases after which the child tells its counts, so that they outlive it."""
 CALLS: Final = 4
@@ -77,6 +80,8 @@ def make(seed: int, index: int) -> Made | None:
         binary = smith.module(rng)
     if binary is None:
         return None
+    if rng.random() < RESPELLED:
+        binary = respelled(binary, FEATURES, rng)
     found = case(binary)
     return found and Made(found, rounds_of(found, rng), loose, "smith" if index % 2 == 0 else "generator")
 
