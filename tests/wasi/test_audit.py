@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 import wardian
+from tests.support import Mode, level_params
+from wardian.runtime.calls import callers
 from wardian.terminal.text import CONTROLS
 from wardian.wasi.p1 import audit
 from wardian.wasi.p1.audit import _PATHS, Audit, line_writer
@@ -69,11 +71,11 @@ def test_paths_with_who_asked(tmp_path: Path) -> None:
     events, _ = told(body, b"newno", dirs={"/work": str(tmp_path)})
     assert calls(events) == [
         {
-            "function": "path_open", "capability": "files", "outcome": "used", "asked_by": "create",
+            "function": "path_open", "capability": "files", "outcome": "used", "asked_by": ["create", "_start"],
             "fd": 3, "directory": "/work", "path": "new",
         },
         {
-            "function": "path_unlink_file", "capability": "files", "outcome": "failed", "asked_by": "_start",
+            "function": "path_unlink_file", "capability": "files", "outcome": "failed", "asked_by": ["_start"],
             "error": "no such file or directory", "fd": 3, "directory": "/work", "path": "no",
         },
     ]  # fmt: skip
@@ -124,7 +126,7 @@ def test_limits(tmp_path: Path) -> None:
 def test_exit() -> None:
     events, result = told("(call $exit (i32.const 5))")
     assert [event["event"] for event in events] == ["start", "call", "end"]
-    assert calls(events) == [{"function": "proc_exit", "capability": "exit", "outcome": "used", "asked_by": "_start"}]
+    assert calls(events) == [{"function": "proc_exit", "capability": "exit", "outcome": "used", "asked_by": ["_start"]}]
     assert result.returncode == events[-1]["returncode"] == 5
 
 
@@ -191,3 +193,31 @@ def test_in_a_process_of_its_own(tmp_path: Path) -> None:
         pytest.skip(f"no isolation here: {refused}")
     assert [event["event"] for event in events] == ["start", "call", "end"]
     assert len(log.read_text().splitlines()) == 3
+
+
+@pytest.mark.parametrize("mode", level_params())
+def test_who_asked_in_every_tier(mode: Mode) -> None:
+    """Also from within a host function that was called by a guest that a host function called."""
+    text = """
+      (module (import "e" "f" (func $f (param i32))) (import "e" "g" (func $g))
+        (func $inner (param i32) (call $f (local.get 0)))
+        (func $outer (export "go") (param i32) (call $inner (local.get 0)) (call $g))
+        (func $deep (export "deep") (param i32) (if (local.get 0)
+          (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (call $g)))))"""
+    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    seen: list[list[str]] = []
+
+    def f(n: int) -> None:
+        seen.append(callers(engine.process, 8))
+        if n:
+            instance.exports.go(n - 1)
+
+    instance = wardian.Module(text.encode(), engine).instantiate(
+        {"e": {"f": f, "g": lambda: seen.append(callers(engine.process, 3))}}
+    )
+    instance.exports.go(1)
+    instance.exports.deep(100)
+    known = {"inner", "outer", "deep"}
+    assert all(names and set(names) <= known for names in seen)
+    if mode.opt != "O2":  # which takes small functions into their callers
+        assert seen == [["inner", "outer"], ["inner", "outer"], ["outer"], ["outer"], ["deep"] * 3]

@@ -14,7 +14,7 @@ from wardian.runtime.function import FuncInstance, HostFunc
 from wardian.runtime.process import Process
 from wardian.runtime.store import Store
 from wardian.syntax.types import F32, F64, V128, RefType, ValType
-from wardian.vm.layout import STORE, THREAD
+from wardian.vm.layout import ACTIVATION, STORE, THREAD
 from wardian.vm.traps import TRAPS, TrapCode
 
 _WORD: Final = (1 << 64) - 1
@@ -144,16 +144,24 @@ def throw_in(store: Store, error: WasmException) -> None:
     store.block[STORE.at["pending"]] = references.make_exception(store, error).reference
 
 
-def caller(process: Process) -> str | None:
-    """The name of the guest function that called the host function which runs on this thread, as a backtrace has it:
-    ``None`` if that cannot be told. Of use only before the host function calls a guest itself.
+def callers(process: Process, most: int) -> list[str]:
+    """The guest functions that led to the host function which runs on this thread, innermost first and as a backtrace
+    names them, at most ``most``. Of use only before the host function calls a guest itself.
     """
-    pc = process.native.peek(process.thread() + THREAD.at["caller"])
-    found = process.find_code(pc - 1)
-    owner = None if found is None else found.owner()
-    if found is None or owner is None:
-        return None
-    return str(Frame(found.index, owner.function_name(found.index)))
+    peek = process.native.peek
+    thread = process.thread()
+    low = frame = peek(thread + THREAD.at["host_fp"])
+    activation = peek(thread + THREAD.at["activation"])
+    end = peek(activation + ACTIVATION.at["fp"]) if activation else 0
+    names: list[str] = []
+    # As in a trap's backtrace: the chain is followed only while it climbs to the entry's frame.
+    while low <= frame < end and len(names) < most:
+        found = process.find_code(peek(frame + 8) - 1)
+        owner = None if found is None else found.owner()
+        if found is not None and owner is not None:
+            names.append(str(Frame(found.index, owner.function_name(found.index))))
+        low, frame = frame + 1, peek(frame)
+    return names
 
 
 def current_trap(process: Process) -> Trap:

@@ -37,7 +37,7 @@ from wardian.grants import (
     TreeGrant,
 )
 from wardian.limits import Limits, parse_size
-from wardian.runtime.calls import caller
+from wardian.runtime.calls import callers
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
@@ -401,10 +401,14 @@ def _function(stream: object, name: str) -> Callable[..., Any]:
     return found
 
 
+_ASKERS: Final = 8
+"""Functions of the guest that are named with an event."""
+
+
 def _audit(sink: Sink, process: Process) -> Audit:
     from wardian.wasi.p1.audit import Audit  # Here, as hardly a guest is watched.
 
-    return Audit(sink, lambda: caller(process))
+    return Audit(sink, lambda: callers(process, _ASKERS))
 
 
 def _substitute(asked: ImportType, unknown: str) -> Callable[..., object] | None:

@@ -47,7 +47,7 @@ THREAD: Final = Struct(
     ("signalled", 8),  # a signal Python handles came while a helper of a guest was running
     ("frame_count", 8),
     ("frames", 8 * MAX_FRAMES),
-    ("caller", 8),  # program counter in the guest to which the host function that was called last returns
+    ("host_fp", 8),  # frame address of the host function that was called last, above which the guest's frames are
 )
 """One per operating-system thread that ever entered a guest; found with ``pthread_getspecific``."""
 

@@ -36,8 +36,7 @@ from wardian.vm.layout import (
 def signature_text(code: str, preamble: str) -> str:
     """LLVM module with ``entry_CODE`` (Python calls a guest function) and ``host_CODE`` (a guest calls Python)."""
     params, results = code.split("_")
-    return "\n".join([preamble, "declare ptr @llvm.frameaddress.p0(i32)",
-                      "declare ptr @llvm.returnaddress(i32)", *_INTRINSICS, _entry(params, results),
+    return "\n".join([preamble, "declare ptr @llvm.frameaddress.p0(i32)", *_INTRINSICS, _entry(params, results),
                       _host(params, results)])  # fmt: skip
 
 
@@ -396,7 +395,7 @@ def _host(params: str, results: str) -> str:
     t.at("entry")
     t.do(f"%array = alloca [{len(params) + 1} x ptr], align 16")
     bi, store, thread = take_gil(t, "%host")
-    t.put(t.new("call ptr @llvm.returnaddress(i32 0)"), thread, THREAD.at["caller"])
+    t.put(t.new("call ptr @llvm.frameaddress.p0(i32 0)"), thread, THREAD.at["host_fp"])
     owner = t.word("%host", HEADER.at["owner"])
     boxed = []
     for i, letter in enumerate(params):

@@ -86,12 +86,12 @@ class Context(Protocol):
 class Audit:
     """Watches one guest. ``sink`` is called with each event; what it raises ends the guest.
 
-    ``caller`` names the guest's function that asked, if it can.
+    ``callers`` names the guest's functions that led to a call, innermost first.
     """
 
-    def __init__(self, sink: Sink, caller: Callable[[], str | None] = lambda: None) -> None:
+    def __init__(self, sink: Sink, callers: Callable[[], list[str]] = list) -> None:
         self._sink = sink
-        self._caller = caller
+        self._callers = callers
         self._told = 0
         self._seen: set[tuple[str, int, bool]] = set()
         self._names: dict[int, str] = {0: "stdin", 1: "stdout", 2: "stderr"}
@@ -177,7 +177,7 @@ class Audit:
         outcome = _REFUSED.get(code, "failed" if code else "used")
         self.tell(
             "call", function=name, capability=GROUP_OF[name], outcome=outcome, error=_WORDS.get(code),
-            asked_by=self._caller() if self._told < MOST else None, **details,
+            asked_by=(self._callers() or None) if self._told < MOST else None, **details,
         )  # fmt: skip
 
     def _name(self, ctx: Context, fd: int) -> str | None:
