@@ -90,8 +90,12 @@ class Arena:
         """Everything that must not change."""
         found: list[object] = [sorted(os.listdir(self.base))]
         for path in (self.base / "secret", self.base / "outside", *sorted((self.base / "outside").rglob("*"))):
-            stat = path.lstat()
-            content = path.read_bytes() if path.is_file() else None
+            try:
+                stat = path.lstat()
+                content = path.read_bytes() if path.is_file() else None
+            except OSError as error:
+                found.append((str(path), error.errno))
+                continue
             found.append((str(path), stat.st_ino, stat.st_mtime_ns, stat.st_nlink, stat.st_size, content))
         return found
 
@@ -254,7 +258,7 @@ def race(resolver: Resolver, attempts: int, seed: int) -> Outcome:
                     successes += attacker.attempt()
             finally:
                 racer.stdin.close()
-            swaps = int(racer.stdout.readline())
+                swaps = int(racer.stdout.readline())
         seconds = time.monotonic() - began
         after = arena.outside()
         if after != arena.before:
