@@ -64,8 +64,8 @@ def is_padded(params: str, buffer: bool) -> bool:
 
     ``params`` are letters of :func:`signature_code`; ``buffer``: results go to one. The callee takes its parameters off
     the stack. If a vector is among these and they are not a multiple of 16 bytes in all, LLVM 22 has caller and callee
-    disagree on how many bytes that is (x86-64), and a later return goes astray. One more double makes them agree; it goes
-    to the stack too, for all registers for vectors are taken then.
+    disagree on how many bytes that is (x86-64), and a later return goes astray. One more double makes them agree, which
+    goes to the stack too, for all registers for vectors are taken then.
     """
     words, floats = _WORD_REGISTERS - 1 - buffer, _FLOAT_REGISTERS
     size = 0
