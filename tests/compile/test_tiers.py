@@ -227,7 +227,7 @@ def test_a_forked_child_tiers_up_by_itself() -> None:
 def test_what_no_stencil_does_is_left_to_llvm() -> None:
     engine = wardian.Engine(wardian.Config(opt="baseline", cache=False))
     module = wardian.Module(
-        '(module (func (export "v") (param i32) (result i32) (i32x4.extract_lane 2 (i32x4.splat (local.get 0))))'
+        '(module (func (export "v") (param i32) (result i32) (i32.mul (local.get 0) (ref.is_null (ref.null func))))'
         ' (func (export "w") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))',
         engine,
     )
