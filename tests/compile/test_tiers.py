@@ -88,6 +88,34 @@ LOOPS = """
       (br_if $outer (local.tee $i (i32.sub (local.get $i) (i32.const 1))))
       (local.get $s))
     (i64.add))
+  ;; Vectors in locals and below both loops, between operands of other kinds, and in a parameter of the inner loop.
+  (func (export "vectors") (param $i i32) (result i64) (local $j i32) (local $v v128) (local $w v128) (local $k i64)
+    (i64.const 11)
+    (i32x4.splat (local.get $i))
+    (f64.const 2.5)
+    (loop $outer
+      (i64x2.splat (i64.extend_i32_u (local.get $i)))
+      (i32.const 3)
+      (local.set $j (i32.const 20))
+      (v128.const i32x4 1 2 3 4)
+      (loop $inner (param v128) (result v128)
+        (local.set $v (i32x4.add (local.get $v) (i32x4.splat (local.get $j))))
+        (i32x4.mul (local.get $v))
+        (i8x16.shuffle 4 5 6 7 0 1 2 3 16 17 18 19 12 13 14 15 (local.get $w))
+        (local.set $j (i32.sub (local.get $j) (i32.const 1)))
+        (br_if $inner (local.get $j)))
+      (local.set $w (i32x4.add (local.get $w)))
+      i64.extend_i32_u
+      (local.set $k (i64.add (local.get $k)))
+      (local.set $w (v128.xor (local.get $w)))
+      (br_if $outer (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))
+    i64.trunc_f64_s
+    (local.set $k (i64.add (local.get $k)))
+    (local.set $v (i32x4.add (local.get $v)))
+    (i64.add (local.get $k))
+    (i64.add (i64x2.extract_lane 0 (local.get $v)))
+    (i64.xor (i64x2.extract_lane 1 (v128.xor (local.get $v) (local.get $w))))
+    (i64.add (i64x2.extract_lane 0 (local.get $w))))
   (func (export "nothing") (param i32)
     (loop $l
       (global.set $g (i64.add (global.get $g) (i64.extend_i32_u (local.get 0))))
@@ -105,6 +133,7 @@ CALLS: list[tuple[str, tuple[float, ...]]] = [
     ("arm", (3000, 1, 2, 3, 4, 5, 6, 7)),
     ("arm", (5, 1, 2, 3, 4, 5, 6, 7)),
     ("around", (300,)),
+    ("vectors", (300,)),
     ("nothing", (3000,)),
     ("g", ()),
 ]
