@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from wardian.isolation.document import main, renewed, tables
+from wardian.isolation.document import tables
 from wardian.isolation.policy import LAYERS, RULES
+from wardian.pages import renew, renewed
 
 PAGE = ROOT / "docs" / "isolation.md"
 
 
 def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text("utf-8")
-    assert renewed(text) == text, "run: python -m wardian.isolation.document docs/isolation.md"
+    assert renewed(text, tables()) == text, "run: python -m wardian.isolation.document docs/isolation.md"
 
 
 def test_every_row_is_in_it() -> None:
@@ -26,7 +27,7 @@ def test_every_row_is_in_it() -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- generated: begin --> before <!-- generated: end -->\nb\n")
-    assert main([str(page)]) == 0 and tables() in page.read_text() and " before " not in page.read_text()
-    assert main([]) == 0 and capsys.readouterr().out == tables()
+    assert renew([str(page)], tables) == 0 and tables() in page.read_text() and " before " not in page.read_text()
+    assert renew([], tables) == 0 and capsys.readouterr().out == tables()
     with pytest.raises(ValueError):
-        renewed("no marks")
+        renewed("no marks", tables())

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import ROOT
-from wardian.wasi.p1.document import main, renewed, tables
+from wardian.pages import renew, renewed
+from wardian.wasi.p1.document import tables
 from wardian.wasi.p1.table import FUNCTIONS
 
 PAGE = ROOT / "docs" / "wasi.md"
@@ -15,7 +16,7 @@ PAGE = ROOT / "docs" / "wasi.md"
 
 def test_the_page_is_up_to_date() -> None:
     text = PAGE.read_text("utf-8")
-    assert renewed(text) == text, "run: python -m wardian.wasi.p1.document docs/wasi.md"
+    assert renewed(text, tables()) == text, "run: python -m wardian.wasi.p1.document docs/wasi.md"
 
 
 def test_every_function_is_in_it() -> None:
@@ -25,7 +26,7 @@ def test_every_function_is_in_it() -> None:
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.md"
     page.write_text("a\n<!-- generated: begin --> old <!-- generated: end -->\nb\n")
-    assert main([str(page)]) == 0 and tables() in page.read_text() and "old" not in page.read_text()
-    assert main([]) == 0 and capsys.readouterr().out == tables()
+    assert renew([str(page)], tables) == 0 and tables() in page.read_text() and "old" not in page.read_text()
+    assert renew([], tables) == 0 and capsys.readouterr().out == tables()
     with pytest.raises(ValueError):
-        renewed("no marks")
+        renewed("no marks", tables())

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+from wardian.pages import renew, table
 from wardian.wasi.errno import NUMBERS
 from wardian.wasi.p1.context import Function
 from wardian.wasi.p1.table import FUNCTIONS
 from wardian.wasi.p1.types import PREVIEW_0, STRUCTS, STRUCTS_0, Rights, Struct
 
-BEGIN: Final = "<!-- generated: begin -->"
 _NOTES: Final = MappingProxyType({
     "clock_res_get": "complete; also of the CPU-time clocks",
     "clock_time_get": "complete; the precision asked for is not looked at",
@@ -44,11 +42,6 @@ _NOTES: Final = MappingProxyType({
 END: Final = "<!-- generated: end -->"
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
-
-
 def _rights(row: Function) -> str:
     known = {value: name for name, value in vars(Rights).items() if isinstance(value, int)}
     names = [f"`{known[rights]}`" for rights in (row.rights, row.target) if rights]
@@ -73,35 +66,16 @@ def tables() -> str:
     errors = ((str(number), reason.name.lower().replace("_", " "), reason.value) for reason, number in NUMBERS.items())
     return "\n".join((
         f"### The {len(FUNCTIONS)} functions\n",
-        _table(
+        table(
             ("function", "parameters", "result", "rights needed", "in preview 0", "status, deviations"),
             map(_function, FUNCTIONS),
         ),
         "### Structs\n",
-        _table(("struct", "preview", "size", "alignment", "fields: name, type, offset"), structs),
+        table(("struct", "preview", "size", "alignment", "fields: name, type, offset"), structs),
         "### Error numbers in use\n",
-        _table(("errno", "name", "meaning"), errors),
+        table(("errno", "name", "meaning"), errors),
     ))
 
 
-def renewed(text: str) -> str:
-    """``text`` with what stands between the two marks replaced. Raises ``ValueError`` if a mark is missing."""
-    before, mark, rest = text.partition(BEGIN)
-    _, other, after = rest.partition(END)
-    if not mark or not other:
-        raise ValueError(f"the marks {BEGIN} and {END} are missing")
-    return f"{before}{BEGIN}\n\n{tables()}\n{END}{after}"
-
-
-def main(arguments: list[str]) -> int:
-    """Renew the files named, or write the tables to standard output."""
-    if not arguments:
-        sys.stdout.write(tables())
-    for name in arguments:
-        path = Path(name)
-        path.write_text(renewed(path.read_text("utf-8")), "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(renew(sys.argv[1:], tables))
