@@ -361,7 +361,8 @@ def test_reference_counts() -> None:
         with pytest.raises(TypeError):
             exports.go("x", thing)
     after = sys.getrefcount(thing), sys.getrefcount(number), sys.getrefcount(exports.go), sys.getrefcount(None)
-    assert all(abs(a - b) < 50 for a, b in zip(before, after, strict=True)), (before, after)
+    # One kept for each call would be a thousand; what else goes on in the process moves None's count a little.
+    assert all(abs(a - b) < 500 for a, b in zip(before, after, strict=True)), (before, after)
 
 
 def test_no_import_of_what_is_not_there() -> None:
