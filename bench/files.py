@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from bench.contest import available
 from bench.report import Section, Table, ratio
-from bench.wasi import measure
+from bench.wasi import THEIRS, measure
 
 _IMPORTS: Final = "\n".join(
     f'(import "wasi_snapshot_preview1" "{name}" (func ${name} (param {params}) (result i32)))'
@@ -129,19 +129,6 @@ for _ in range(int(sys.argv[3])):
 _HOST: Final = _OURS.format(make="folder = sys.argv[2]")
 _OVERLAY: Final = _OURS.format(make="folder = wardian.Tree.over(sys.argv[2])")
 
-_THEIRS: Final = """
-import sys, time, wasmtime
-engine = wasmtime.Engine()
-module = wasmtime.Module.from_file(engine, sys.argv[1])
-linker = wasmtime.Linker(engine); linker.define_wasi()
-for _ in range(int(sys.argv[3])):
-    began = time.perf_counter_ns()
-    store = wasmtime.Store(engine); config = wasmtime.WasiConfig()
-    config.preopen_dir(sys.argv[2], "."); store.set_wasi(config)
-    linker.instantiate(store, module).exports(store)["_start"](store)
-    print(time.perf_counter_ns() - began)
-"""
-
 
 def _build(folder: Path) -> None:
     (folder / "file.bin").write_bytes(os.urandom(16 << 20))
@@ -156,7 +143,7 @@ def files(rounds: int, only: list[str]) -> Section:
     """Microseconds a turn, above those of a loop that calls nothing."""
     contestants = {"wardian": _HOST, "wardian, overlay": _OVERLAY}
     if available("wasmtime"):
-        contestants["wasmtime-py"] = _THEIRS
+        contestants["wasmtime-py"] = THEIRS
     rows = []
     floor = dict.fromkeys(contestants, 0.0)
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None

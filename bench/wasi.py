@@ -67,7 +67,7 @@ for _ in range(int(sys.argv[3])):
     print(time.perf_counter_ns() - began)
 """
 
-_THEIRS: Final = """
+THEIRS: Final = """
 import sys, time, wasmtime
 engine = wasmtime.Engine()
 module = wasmtime.Module.from_file(engine, sys.argv[1])
@@ -90,7 +90,7 @@ def measure(script: str, path: Path, folder: str, rounds: int) -> list[int]:
 
 def wasi(rounds: int, only: list[str]) -> Section:
     """Nanoseconds a call, above those of a loop that calls nothing."""
-    contestants = {"wardian": _OURS, **({"wasmtime-py": _THEIRS} if available("wasmtime") else {})}
+    contestants = {"wardian": _OURS, **({"wasmtime-py": THEIRS} if available("wasmtime") else {})}
     rows = []
     floor = dict.fromkeys(contestants, 0.0)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from tests.support import ROOT
-from wardian.pages import renew, renewed
+from wardian.pages import renewed
 from wardian.wasi.p1.document import tables
 from wardian.wasi.p1.table import FUNCTIONS
 
@@ -21,12 +17,3 @@ def test_the_page_is_up_to_date() -> None:
 
 def test_every_function_is_in_it() -> None:
     assert all(f"`{row.name}`" in tables() for row in FUNCTIONS)
-
-
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    page = tmp_path / "page.md"
-    page.write_text("a\n<!-- generated: begin --> old <!-- generated: end -->\nb\n")
-    assert renew([str(page)], tables) == 0 and tables() in page.read_text() and "old" not in page.read_text()
-    assert renew([], tables) == 0 and capsys.readouterr().out == tables()
-    with pytest.raises(ValueError):
-        renewed("no marks", tables())

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from wardian.compile.baseline.driver import BaselineCompiler
     from wardian.compile.compiler import Compiler
     from wardian.compile.function import Resume
+    from wardian.limits import Features
 
 OPTIMISE_BELOW: Final = 400_000
 """Bytes of code section up to which ``opt="auto"`` optimises."""
@@ -58,17 +59,28 @@ _INLINE_STACK: Final = 3 << 20
 """Stack a thread must have beyond what guests may use before LLVM is run on it."""
 
 
+def _entry(compiler: Compiler, digest: bytes, options: CodeOptions, features: Features, tiers: str = "") -> str:
+    """The name of the cache's entry for the code of a module; ``tiers``: see :func:`_tiers`."""
+    return compiler.functions_key(digest, options, [*(n for n in features.names() if getattr(features, n)), tiers])
+
+
+def _tiers(heat: Heat, otherwise: str) -> str:
+    """What baseline code that counts also depends on: when it is hot, and how LLVM compiles what has no stencil."""
+    return f"{heat} {otherwise}"
+
+
 def possible_keys(compiler: Compiler, config: Config, source: bytes) -> frozenset[str]:
     """The names that the cache's entries for this binary module can have, whatever is in it."""
-    features = [name for name in config.features.names() if getattr(config.features, name)]
-    heat = Heat.after(config.tier_up)
-    usual = ("baseline", [f"{heat} O0", f"{heat} O2"]) if config.opt == "auto" else (config.opt, [""])
-    ways = [usual, ("O2", [""])]
+    usual: list[tuple[Literal["O0", "O2", "baseline"], str]] = [("O2", "")]
+    if config.opt == "auto":
+        heat = Heat.after(config.tier_up)
+        usual += [("baseline", _tiers(heat, "O0")), ("baseline", _tiers(heat, "O2"))]
+    else:
+        usual.append((config.opt, ""))
     digest = blake2b(source).digest()
     return frozenset(
-        compiler.functions_key(digest, CodeOptions(opt, config.checks, exceptions), [*features, word])  # type: ignore[arg-type]
-        for opt, words in ways
-        for word in words
+        _entry(compiler, digest, CodeOptions(opt, config.checks, exceptions), config.features, tiers)
+        for opt, tiers in usual
         for exceptions in (False, True)
     )
 
@@ -228,12 +240,11 @@ class ModuleCode:
     def _cache_key(self) -> str:
         if self._key is None:
             ctx, compiler = self.ctx, self.engine.compiler
-            features = [name for name in ctx.features.names() if getattr(ctx.features, name)]
-            digest = blake2b(ctx.module.source).digest()
-            heat = f"{self._heat} {self._otherwise}" if self._heat else ""
-            self._key = compiler.functions_key(digest, self.options, [*features, heat])
-            better = self.options.__replace__(opt="O2")
-            self._better_key = compiler.functions_key(digest, better, [*features, ""]) if self._heat else None
+            tiers = _tiers(self._heat, self._otherwise) if self._heat else ""
+            self._key = _entry(compiler, ctx.digest, self.options, ctx.features, tiers)
+            if self._heat:
+                better = self.options.__replace__(opt="O2")
+                self._better_key = _entry(compiler, ctx.digest, better, ctx.features)
         return self._key
 
     def load(self) -> None:

@@ -11,7 +11,6 @@ from wardian.api.engine import Engine, default_engine
 from wardian.binary.decode import MAGIC, decode
 from wardian.compile.cache import VALID
 from wardian.compile.fingerprint import key
-from wardian.digest import blake2b
 from wardian.errors import InvalidError, printable
 from wardian.limits import Limits
 from wardian.runtime.native import no_copy
@@ -78,12 +77,11 @@ def _validate_bodies(ctx: ModuleContext, engine: Engine) -> None:
     from wardian.valid.driver import validate_bodies
 
     cache = engine.compiler.cache
-    source = ctx.module.source
-    if cache is None or len(source) < _REMEMBER_FROM:
+    if cache is None or len(ctx.module.source) < _REMEMBER_FROM:
         validate_bodies(ctx)
         return
     config = engine.config
-    mark = VALID + key(engine.compiler.build, blake2b(source).digest(), repr(config.features), repr(config.limits))
+    mark = VALID + key(engine.compiler.build, ctx.digest, repr(config.features), repr(config.limits))
     if cache.load(mark) is None:
         validate_bodies(ctx)
         cache.store(mark, b"valid")

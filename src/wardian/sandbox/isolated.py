@@ -121,9 +121,7 @@ class Isolated:
         message = {
             "source": job.source,
             "compiled": job.compiled,
-            "config": border.write_record(
-                job.engine.config.__replace__(cache=False, lazy=job.engine.config.lazy or bool(job.make))
-            ),
+            "config": border.write_record(self._config()),
             "entries": self._store.entries(),
             "cached": self._store.cache is not None,
             "limits": border.write_record(job.limits),

@@ -6,8 +6,10 @@ context of a validated module never changes.
 
 from __future__ import annotations
 
+import functools
 from typing import final
 
+from wardian.digest import blake2b
 from wardian.errors import InvalidError
 from wardian.limits import Features, Limits
 from wardian.record import Entity
@@ -39,6 +41,11 @@ class ModuleContext(Entity):
     """Address type of each memory."""
     refs: set[int]
     """Functions that occur outside of bodies, so that ``ref.func`` may name them (spec: ``C.refs``)."""
+
+    @functools.cached_property
+    def digest(self) -> bytes:
+        """Of the module's bytes: what it is known by wherever something about it is kept."""
+        return blake2b(self.module.source).digest()
 
     @property
     def imported_funcs(self) -> int:

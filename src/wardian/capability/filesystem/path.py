@@ -81,16 +81,25 @@ class Resolver(Protocol):
         """A context manager over the :class:`Parent` of ``path``; its descriptor is closed on leaving."""
 
 
-@contextmanager
-def _parent(resolver: Resolver, root: int, path: bytes) -> Iterator[Parent]:
+def split(path: bytes) -> tuple[bytes, bytes, bool]:
+    """The directory a path's last name is in (empty: the one it begins in), that name, and whether a slash follows it.
+
+    The name holds no slash and is not ``..``; it is ``.`` for a path that names a directory by a dot. Raises as
+    :func:`check` does.
+    """
     check(path)
     trimmed = path.rstrip(b"/")
-    slash = len(trimmed) < len(path)
     prefix, _, name = trimmed.rpartition(b"/")
     if name in (b".", b".."):
         prefix, name = trimmed, b"."
+    return prefix, name, len(trimmed) < len(path)
+
+
+@contextmanager
+def _parent(resolver: Resolver, root: int, path: bytes) -> Iterator[Parent]:
+    prefix, name, slash = split(path)
     if not prefix:
-        # SAFETY: `name` holds no slash (rpartition) and is neither "." nor "..": it cannot leave `root`.
+        # SAFETY: `name` holds no slash and is neither ".." nor, without a prefix, ".": it cannot leave `root`.
         yield Parent(root, name, slash)
         return
     # SAFETY: `prefix` is opened beneath `root` by the resolver, never by its text.

@@ -75,7 +75,7 @@ def immediates(row: Row, offset: int) -> Iterator[tuple[int, Any]]:
     family = row.family
     if isinstance(family, _LANES):
         yield from ((lane, lane) for lane in range(family.shape.lanes))
-    elif isinstance(family, f.SimdLoadLane | f.SimdStoreLane):
+    elif isinstance(family, _LANE_ACCESSES):
         yield from ((lane, (0, offset, 0, lane)) for lane in range(family.shape.lanes))
     else:
         yield 0, (0, offset, 0) if isinstance(family, _ACCESSES) else None

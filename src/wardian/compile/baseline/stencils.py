@@ -26,7 +26,7 @@ from wardian.compile.emit import METADATA, Value, const
 from wardian.compile.lowering import handlers
 from wardian.record import Record
 from wardian.syntax import families as f
-from wardian.syntax.instructions import ROWS, Row
+from wardian.syntax.instructions import BY_NAME, ROWS, Row
 from wardian.syntax.types import (
     F32,
     F64,
@@ -289,7 +289,6 @@ def _memory(maker: Maker, flavour: Flavour) -> None:
         elif isinstance(family, f.Store) and family.type in CLASS:
             constants = (False, CLASS[family.type] == WORD)
             maker.shaped(f"do {row.name}", (address, family.type), constants, None, do)
-    rows = {row.name: row for row in ROWS}
     bulk: dict[str, tuple[NumType, ...]] = {
         "memory.fill": (address, I32, address),
         "memory.copy": (address, address, address),
@@ -298,7 +297,7 @@ def _memory(maker: Maker, flavour: Flavour) -> None:
 
         def fill(t: Template, name: str = name, types: tuple[NumType, ...] = types) -> None:
             push_slots(t, "A_s", types)
-            t.do(rows[name], 0 if name == "memory.fill" else (0, 0))
+            t.do(BY_NAME[name], 0 if name == "memory.fill" else (0, 0))
             t.clobber(keep_floats=True)
 
         maker.single(f"do {name}", 0, fill)
@@ -307,7 +306,7 @@ def _memory(maker: Maker, flavour: Flavour) -> None:
 
         def size(t: Template, name: str = name, types: tuple[NumType, ...] = types) -> None:
             push_slots(t, "A_s", types)
-            t.do(rows[name], 0)
+            t.do(BY_NAME[name], 0)
             t.result("")
             if types:
                 t.clobber(keep_floats=True)
@@ -316,23 +315,22 @@ def _memory(maker: Maker, flavour: Flavour) -> None:
 
 
 def _variables(maker: Maker) -> None:
-    rows = {row.name: row for row in ROWS}
     for (name, of_type), indirect in product(GLOBALS.items(), (False, True)):
         maker.facts.about(indirect=indirect, type=of_type)
         where = "far" if indirect else "near"
 
         def read(t: Template) -> None:
-            t.do(rows["global.get"], Hole("I_s"))
+            t.do(BY_NAME["global.get"], Hole("I_s"))
 
         def write(t: Template) -> None:
-            t.do(rows["global.set"], Hole("I_s"))
+            t.do(BY_NAME["global.set"], Hole("I_s"))
 
         maker.shaped(f"global.get {name} {where}", (), (), of_type, read)
         maker.shaped(f"global.set {name} {where}", (of_type,), (CLASS[of_type] == WORD,), None, write)
     for name, of_type in {"w": I64, "f": F64}.items():
 
         def select(t: Template) -> None:
-            t.do(rows["select"], None)
+            t.do(BY_NAME["select"], None)
 
         maker.shaped(f"select {name}", (of_type, of_type, I32), (False, False, False), of_type, select)
 
@@ -444,7 +442,6 @@ def _calls(maker: Maker) -> None:
 def call(maker: Maker, kind: str, params: str, result: str) -> None:
     """A call (:func:`wardian.compile.baseline.facts.call_group`): operands in neighbouring slots from ``A`` on; ``I``:
     where the FUNCREF is, or the type word; ``J``: where the table is."""
-    rows = {row.name: row for row in ROWS}
     types = tuple(_CALL_TYPES[letter] for letter in params)
     results = RESULTS[result]
     group = call_group(kind, params, result)
@@ -459,7 +456,7 @@ def call(maker: Maker, kind: str, params: str, result: str) -> None:
             push_slots(t, "A_s", types)
             if kind == "indirect":
                 push_slots_from(t, len(types) + params.count("v"))
-                t.do(rows["call_indirect"], (Hole("I_s"), 0))
+                t.do(BY_NAME["call_indirect"], (Hole("I_s"), 0))
             else:
                 call_function(t, kind == "far")
             facts.signature = FuncType((), ())
@@ -481,7 +478,7 @@ def _on_slots(maker: Maker, flavour: Flavour) -> None:
 
     def select(t: Template) -> None:
         push_operands(t, (V128, V128, I32))
-        t.do({row.name: row for row in ROWS}["select"])
+        t.do(BY_NAME["select"])
         t.result("")
 
     maker.single("select v", 0, select)
@@ -513,10 +510,9 @@ def _exceptions(maker: Maker) -> None:
     ``I``, ``payload`` takes the value at ``I`` out of it, ``exception`` is the exception itself."""
     for count in range(THROWN + 1):
         throw(maker, "w" * count)
-    rows = {row.name: row for row in ROWS}
 
     def again(t: Template) -> bool:
-        t.do(rows["throw_ref"])
+        t.do(BY_NAME["throw_ref"])
         return True
 
     maker.shaped("throw_ref", (I32,), (False,), None, again)
@@ -555,7 +551,7 @@ def throw(maker: Maker, letters: str) -> None:
     def build(t: Template) -> bool:
         maker.facts.signature = FuncType(types, ())
         push_slots(t, "A_s", types)
-        t.do({row.name: row for row in ROWS}["throw"], 0)
+        t.do(BY_NAME["throw"], 0)
         maker.facts.signature = FuncType((), ())
         return True
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from wardian.capability.errno import CapabilityError, Errno
-from wardian.capability.filesystem.path import MAX_LINKS, check
+from wardian.capability.filesystem.path import MAX_LINKS, check, split
 from wardian.capability.filesystem.tree.volume import AnyNode, DirNode, LinkNode, Volume
 
 _LONGEST_NAME: Final = 255
@@ -78,12 +78,7 @@ def resolve(volume: Volume, root: DirNode, path: bytes, *, follow: bool) -> Plac
 
 def parent(volume: Volume, root: DirNode, path: bytes) -> Place:
     """As :func:`resolve`, for a name that is to be made, removed or renamed: a link there is itself, slash or not."""
-    check(path)
-    trimmed = path.rstrip(b"/")
-    slash = len(trimmed) < len(path)
-    prefix, _, name = trimmed.rpartition(b"/")
-    if name in (b".", b".."):
-        prefix, name = trimmed, b"."
+    prefix, name, slash = split(path)
     directory: AnyNode | None = root
     if prefix:
         directory = resolve(volume, root, prefix, follow=True).existing()
