@@ -58,7 +58,7 @@ def test_left_to_itself_it_is_compiled_well(tmp_path: Path) -> None:
         made = wardian.Module(TEXT, wardian.Engine(wardian.Config(cache=cache)))
         check(made)
         data = made.serialize()
-        assert bundle.Bundle.decode(data).opt == "O2"
+        assert bundle.Bundle.decode(data).options.opt == "O2"
         check(wardian.Module.deserialize(data))
         made.engine.flush()
 
@@ -129,6 +129,13 @@ def test_what_was_made_elsewhere_is_an_error(monkeypatch: pytest.MonkeyPatch) ->
     check(wardian.Module.deserialize(lesser))
     with pytest.raises(wardian.ArtifactError, match="another version"):
         wardian.Module.deserialize(older)
+
+
+def test_code_without_what_the_engine_wants_is_an_error() -> None:
+    guarded, explicit = (wardian.Engine(wardian.Config(opt="baseline", checks=c)) for c in ("guard", "explicit"))
+    check(wardian.Module.deserialize(wardian.Module(TEXT, explicit).serialize(), guarded))
+    with pytest.raises(wardian.ArtifactError, match="made without checks='explicit'"):
+        wardian.Module.deserialize(wardian.Module(TEXT, guarded).serialize(), explicit).instantiate(IMPORTS)
 
 
 def test_bytes_of_other_functions_are_an_error() -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from wardian.api.code import ModuleCode
 from wardian.compile.artifact import Functions, decode_images, encode_images
 from wardian.compile.bundle import Bundle
-from wardian.compile.options import CodeOptions
 from wardian.errors import ArtifactError
 
 if TYPE_CHECKING:
@@ -29,7 +28,7 @@ def pack(
             code.glue(index)
     glue = encode_images(code.engine.compiler.glue())
     source = code.ctx.module.source
-    return Bundle(source, options.opt, options.checks, options.exceptions, functions.encode(), glue).encode(key)
+    return Bundle(source, options, functions.encode(), glue).encode(key)
 
 
 def unpack(data: bytes, engine: Engine, key: bytes | None) -> Bundle:
@@ -44,9 +43,10 @@ def code_of(bundle: Bundle, engine: Engine, ctx: ModuleContext, name: str | None
     functions = Functions.decode(bundle.functions)
     if functions is None or set(functions.rows) != set(range(len(ctx.module.funcs))):
         raise ArtifactError("the compiled module does not hold the code of its functions")
-    options = CodeOptions(bundle.opt, bundle.checks)  # type: ignore[arg-type]
-    code = whole = ModuleCode(engine, ctx, name, options=options)
-    if bundle.exceptions:
+    if lacking := bundle.options.lacking(engine.config.code(bundle.options.opt)):
+        raise ArtifactError(f"the compiled module was made without {', '.join(lacking)}: compile it again")
+    code = whole = ModuleCode(engine, ctx, name, options=bundle.options.__replace__(exceptions=False))
+    if bundle.options.exceptions:
         whole = code.with_exceptions()
     whole.give(functions)
     return code

@@ -79,7 +79,7 @@ def possible_keys(compiler: Compiler, config: Config, source: bytes) -> frozense
         usual.append((config.opt, ""))
     digest = blake2b(source).digest()
     return frozenset(
-        _entry(compiler, digest, CodeOptions(opt, config.checks, exceptions), config.features, tiers)
+        _entry(compiler, digest, config.code(opt, exceptions=exceptions), config.features, tiers)
         for opt, tiers in usual
         for exceptions in (False, True)
     )
@@ -151,11 +151,11 @@ class ModuleCode:
         bodies = self.ctx.module.bodies
         size = bodies[-1][1] - bodies[0][0] if bodies else 0
         if config.opt != "auto":
-            return CodeOptions(config.opt, config.checks, exceptions)
+            return config.code(config.opt, exceptions=exceptions)
         # What no stencil does is compiled by LLVM at once.
         self._otherwise = "O2" if size <= OPTIMISE_BELOW else "O0"
         self._heat = Heat.after(config.tier_up)
-        return CodeOptions("baseline", config.checks, exceptions, OPTIMISE_FUNCTION_BELOW)
+        return config.code("baseline", exceptions=exceptions).__replace__(optimise_below=OPTIMISE_FUNCTION_BELOW)
 
     @property
     def has_tags(self) -> bool:

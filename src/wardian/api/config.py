@@ -6,6 +6,7 @@ import os
 from typing import Literal, final
 
 from wardian.compile.cache import LIMIT
+from wardian.compile.options import CodeOptions
 from wardian.limits import Features, Limits
 from wardian.record import Record
 
@@ -45,6 +46,10 @@ class Config(Record):
 
         if self.cache_size < 0:
             raise ValueError("cache_size cannot be negative")
+
+    def code(self, opt: Literal["O0", "O2", "baseline"], *, exceptions: bool = False) -> CodeOptions:
+        """What code is compiled with under these choices."""
+        return CodeOptions(opt, self.checks, exceptions)
 
     def cache_path(self) -> str | None:
         """Where compiled code is kept, or ``None``."""

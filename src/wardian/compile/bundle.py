@@ -15,15 +15,16 @@ import sys
 from typing import Final, final
 
 from wardian.compile.fingerprint import SOURCES, cpu_flags
+from wardian.compile.options import CodeOptions
 from wardian.digest import blake2b
 from wardian.errors import ArtifactError
 from wardian.record import Record
 
 MAGIC: Final = b"\0wardian"
-_VERSION: Final = 1
+_VERSION: Final = 2
 _HEAD: Final = struct.Struct("<8sII32s")
 _LENGTH: Final = struct.Struct("<Q")
-_PARTS: Final = 10
+_PARTS: Final = 8
 
 
 @final
@@ -31,9 +32,7 @@ class Bundle(Record):
     """``functions`` and ``glue`` are as :mod:`wardian.compile.artifact` encodes them."""
 
     source: bytes
-    opt: str
-    checks: str
-    exceptions: bool
+    options: CodeOptions
     functions: bytes
     glue: bytes
 
@@ -44,9 +43,7 @@ class Bundle(Record):
             os.uname().machine.encode(),
             str(sys.implementation.cache_tag).encode(),
             b" ".join(sorted(cpu_flags())),
-            self.opt.encode(),
-            self.checks.encode(),
-            bytes([self.exceptions]),
+            self.options.encode().encode(),
             self.source,
             self.functions,
             self.glue,
@@ -69,7 +66,7 @@ class Bundle(Record):
         if _digest(has_key, body, key) != digest:
             wrong = "it is damaged" if key is None else "it is damaged, or was not made with this key"
             raise ArtifactError(f"the compiled module's digest is wrong: {wrong}")
-        engine, machine, tag, flags, opt, checks, exceptions, source, functions, glue = _split(body)
+        engine, machine, tag, flags, options, source, functions, glue = _split(body)
         if engine != engine_digest():
             raise ArtifactError("the compiled module was made by another version of wardian: compile it again")
         missing = set(flags.split()) - cpu_flags()
@@ -78,7 +75,14 @@ class Bundle(Record):
             raise ArtifactError(f"the compiled module was made for another CPU ({what}): compile it again")
         if tag != str(sys.implementation.cache_tag).encode():
             glue = b""
-        return cls(source, opt.decode(), checks.decode(), exceptions == b"\1", functions, glue)
+        return cls(source, _options(options), functions, glue)
+
+
+def _options(data: bytes) -> CodeOptions:
+    try:
+        return CodeOptions.decode(data.decode())
+    except ValueError:
+        raise ArtifactError("the compiled module is not laid out as it should be") from None
 
 
 def _digest(has_key: int, body: bytes | memoryview, key: bytes | None) -> bytes:

@@ -219,7 +219,7 @@ class Compiler:
     # -- functions -----------------------------------------------------------------------------------------------------
 
     def functions_key(self, module_hash: bytes, options: CodeOptions, features: Sequence[str]) -> str:
-        return key(self.build, module_hash, options.opt, options.checks, str(options.exceptions), ",".join(features))
+        return key(self.build, module_hash, options.meaning(), ",".join(features))
 
     def load_functions(self, cache_key: str) -> Functions | None:
         payload = self.cache.load(cache_key) if self.cache else None
@@ -321,15 +321,15 @@ class Compiler:
         with self._lock:
             return self._libraries.setdefault(name, found)
 
-    def stencils(self) -> dict[str, Flavour]:
-        """Names of the cache's entries for stencils, and what they are for."""
+    def stencils(self, options: CodeOptions) -> dict[str, Flavour]:
+        """Names of the cache's entries for stencils of modules with these options, and what they are for."""
         from wardian.compile.baseline.flavour import every
 
-        return {self._stencils(flavour): flavour for flavour in every()}
+        return {self._stencils(flavour): flavour for flavour in every(options)}
 
-    def make_stencils(self, key: str) -> None:
+    def make_stencils(self, key: str, options: CodeOptions) -> None:
         """Have the cache's entry of this name made, if it is one of :meth:`stencils`."""
-        wanted = self.stencils().get(key)
+        wanted = self.stencils(options).get(key)
         if wanted is not None:
             self._library(wanted)
 

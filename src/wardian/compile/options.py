@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, final
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, Final, Literal, final
 
 from wardian.record import Record
 
@@ -21,3 +23,37 @@ class CodeOptions(Record):
     time, so a function made for the purpose would take hours. Changes no meaning, so no part of the cache key."""
     stack_checks: bool = True
     """Off for the collector, which needs little stack and must not stop half way."""
+
+    def encode(self) -> str:
+        """As text, which :meth:`decode` takes back."""
+        return " ".join([f"{name}={value}" for name, value in self.__dict__.items()])
+
+    @classmethod
+    def decode(cls, text: str) -> CodeOptions:
+        """Inverse of :meth:`encode`. Raises ``ValueError`` for what is not its result."""
+        given = dict(item.split("=", 1) for item in text.split(" "))
+        if tuple(given) != cls.__match_args__:
+            raise ValueError("these are no options of generated code")
+        defaults = cls().__dict__
+        return cls(**{name: _value(type(defaults[name]), text) for name, text in given.items()})
+
+    def lacking(self, wanted: CodeOptions) -> list[str]:
+        """What is wanted of code that was compiled with these options does not have."""
+        return [
+            f"{name}={getattr(wanted, name)!r}"
+            for name, least_first in _PROTECTION.items()
+            if least_first.index(getattr(self, name)) < least_first.index(getattr(wanted, name))
+        ]
+
+    def meaning(self) -> str:
+        """What is part of the cache key."""
+        return self.__replace__(optimise_below=0).encode()
+
+
+_PROTECTION: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType({"checks": ("guard", "explicit")})
+"""Options that protect -> their values, each of which also does for who wants an earlier one."""
+
+
+def _value(kind: type, text: str) -> Any:
+    """Inverse of ``str`` for the kinds of values options have."""
+    return text == "True" if kind is bool else kind(text)

@@ -48,9 +48,8 @@ def encode_job(ctx: ModuleContext, options: CodeOptions, hints: dict[int, bool],
     """The frames that begin a worker's work."""
     values = [f"{name}={getattr(ctx.features, name):d}" for name in ctx.features.names()]
     values += [f"{name}={getattr(limits, name)}" for name in Limits.__match_args__]
-    chosen = [options.opt, options.checks, f"{options.exceptions:d}", f"{options.optimise_below}"]
     branches = array("Q", [at << 1 | likely for at, likely in hints.items()])
-    return [" ".join(chosen).encode(), " ".join(values).encode(), branches.tobytes(), ctx.module.source]
+    return [options.encode().encode(), " ".join(values).encode(), branches.tobytes(), ctx.module.source]
 
 
 def decode_job(frames: list[bytes]) -> tuple[ModuleContext, CodeOptions, dict[int, bool]]:
@@ -58,8 +57,7 @@ def decode_job(frames: list[bytes]) -> tuple[ModuleContext, CodeOptions, dict[in
     from wardian.binary.decode import decode
     from wardian.valid.module import validate_module
 
-    opt, checks, exceptions, below = frames[0].decode().split()
-    options = CodeOptions(opt, checks, exceptions == "1", int(below))  # type: ignore[arg-type]
+    options = CodeOptions.decode(frames[0].decode())
     given = {name: int(value) for name, value in (item.split("=") for item in frames[1].decode().split())}
     features = Features(**{name: bool(given[name]) for name in Features.names()})
     limits = Limits(**{name: given[name] for name in Limits.__match_args__})

@@ -38,6 +38,10 @@ class CodeStore:
         return self._compiler.glue_key()
 
     @functools.cached_property
+    def _stencils(self) -> frozenset[str]:
+        return frozenset(self._compiler.stencils(self._config.code("baseline")))
+
+    @functools.cached_property
     def _keys(self) -> frozenset[str]:
         """The names of the module's own entries: none of a text or compiled module, whose bytes are not the key's."""
         if self._compiled or self._source[:4] != MAGIC:
@@ -59,7 +63,7 @@ class CodeStore:
     def store(self, key: Any, payload: Any) -> None:
         if type(key) is not str or type(payload) is not bytes:
             raise CodecError("not an entry for the cache")
-        allowed = self._keys if self._source else {self._glue, *self._compiler.stencils()}
+        allowed = self._keys if self._source else {self._glue, *self._stencils}
         if self.cache is not None and key in allowed:
             self.cache.store(key, payload)
 
@@ -71,7 +75,7 @@ class CodeStore:
                 continue
             if key in self._keys:
                 found[key] = tuple(item for item in items if type(item) is int)
-            elif _STENCILS.fullmatch(key) and key in self._compiler.stencils():
+            elif _STENCILS.fullmatch(key) and key in self._stencils:
                 found[key] = ("",)
             elif key == self._glue:
                 found[key] = tuple(item for item in items if type(item) is str and _SIGNATURE.fullmatch(item))

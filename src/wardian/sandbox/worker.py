@@ -180,7 +180,7 @@ def _make(engine: Engine, source: bytes, wanted: dict[str, tuple[Any, ...]]) -> 
             for code in items:
                 engine.compiler.signature(code)
         elif key.startswith("stencils-"):
-            engine.compiler.make_stencils(key)
+            engine.compiler.make_stencils(key, engine.config.code("baseline"))
         else:
             Module(source, engine).code().remake(key, items)
     engine.flush()

@@ -31,18 +31,21 @@ def flavour(module: Module, options: CodeOptions) -> Flavour | None:
     first = memories[0] if memories else MemoryType(TypeLimits(0))
     if first.page_size_log2 != 16:
         return None
-    return Flavour(
-        CodeOptions(checks=options.checks, exceptions=options.exceptions), first.limits.is64, first.shared
-    )
+    return Flavour(_relevant(options), first.limits.is64, first.shared)
 
 
-def every() -> tuple[Flavour, ...]:
-    """All there are."""
+def every(options: CodeOptions) -> tuple[Flavour, ...]:
+    """All that modules compiled with these options can have, or with exceptions."""
     both = (False, True)
     return tuple(
-        Flavour(CodeOptions(checks=checks, exceptions=exceptions), is64, shared)
-        for checks in ("guard", "explicit")
+        Flavour(_relevant(options.__replace__(exceptions=exceptions)), is64, shared)
         for exceptions in both
         for is64 in both
         for shared in both
     )
+
+
+def _relevant(options: CodeOptions) -> CodeOptions:
+    """Options without what is the same to stencils."""
+    usual = CodeOptions()
+    return options.__replace__(opt=usual.opt, optimise_below=usual.optimise_below)
