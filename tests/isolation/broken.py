@@ -9,13 +9,14 @@ import signal
 import struct
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from wardian.isolation import lockdown
 from wardian.isolation.numbers import machine
 from wardian.isolation.report import Layer
 from wardian.sandbox import worker, zygote
 from wardian.sandbox.result import RunResult, Usage
+from wardian.sandbox.task import Task
 
 X86_ONLY = {
     "bind": 49,
@@ -128,14 +129,13 @@ ACTS: Mapping[str, Callable[..., tuple[int, int]]] = MappingProxyType(
 )  # fmt: skip
 
 
-def carry_out(
-    module: Any, limits: Any, grants: Any, imports: Any, unknown: Any, name: str, args: Any, timeout: Any
-) -> RunResult:
-    """In place of the engine's: ``name`` is an act above, or a system call, ``args`` what it gets.
+def carry_out(module: object, task: Task) -> RunResult:
+    """In place of the engine's: the task's function is an act above, or a system call, its arguments what that gets.
 
     ``"dir"`` among them is the descriptor of the directory granted, ``"out"`` that of its output.
     """
-    args = [grants.dirs[0].host if arg == "dir" else grants.stdout.fd if arg == "out" else arg for arg in args]
+    name, grants = str(task.invoke), cast("Any", task.grants)
+    args = [grants.dirs[0].host if arg == "dir" else grants.stdout.fd if arg == "out" else arg for arg in task.args]
     act = ACTS.get(name)
     values = act(*args) if act is not None else call(name, *args)
     return RunResult("exited", 0, b"", b"", None, Usage(0.0, 0), False, values)

@@ -30,12 +30,12 @@ from wardian.isolation.codec import CodecError
 from wardian.isolation.frames import Kind
 from wardian.isolation.policy import LAYERS, Isolation
 from wardian.isolation.report import Layer
-from wardian.limits import Limits
 from wardian.sandbox import border
 from wardian.sandbox.codestore import CodeStore
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.sandbox.spawn import ENDING, STARTING, Worker, zygote
 from wardian.sandbox.streams import Outputs, readable_only
+from wardian.sandbox.task import Task
 
 GRACE: Final = 0.5
 """Seconds beyond its deadline after which a worker that did not stop its guest is killed."""
@@ -54,17 +54,11 @@ class IsolatedJob(NamedTuple):
     compiled: bool
     engine: Engine
     """Whose configuration and cache the worker's engine takes over."""
-    limits: Limits
-    grants: Grants
-    named: bool
-    """Whether the grants' arguments begin with the program's name; else the module's own comes first."""
-    invoke: str | None
-    args: tuple[Any, ...]
-    timeout: float | None
-    cpu: float | None
-    imports: Mapping[str, Mapping[str, object]]
-    unknown: str | None
+    task: Task
     isolation: Isolation
+    named: bool = True
+    """Whether the grants' arguments begin with the program's name; else the module's own comes first."""
+    cpu: float | None = None
     probe: bool = False
     """Only look at which layers there are."""
     make: Mapping[str, tuple[object, ...]] | None = None
@@ -113,9 +107,9 @@ class Isolated:
     # -- the job, to the worker
 
     def _send(self, stack: ExitStack) -> None:
-        job = self._job
+        job, task = self._job, self._job.task
         fds: list[int] = []
-        grants = self._with_places(job.grants, fds, stack)
+        grants = self._with_places(task.grants, fds, stack)
         if len(fds) > _MAX_FDS:
             raise ValueError(f"{len(fds)} directories and streams are too many for a worker: {_MAX_FDS} are the most")
         message = {
@@ -124,14 +118,14 @@ class Isolated:
             "config": border.write_record(self._config()),
             "entries": self._store.entries(),
             "cached": self._store.cache is not None,
-            "limits": border.write_record(job.limits),
+            "limits": border.write_record(task.limits),
             "grants": border.write_record(grants),
             "named": job.named,
-            "invoke": job.invoke,
-            "args": tuple(map(self._objects.write, job.args)) if job.invoke is not None else (),
+            "invoke": task.invoke,
+            "args": tuple(map(self._objects.write, task.args)) if task.invoke is not None else (),
             "imports": tuple(self._imports()),
-            "unknown": job.unknown,
-            "timeout": job.timeout,
+            "unknown": task.unknown,
+            "timeout": task.timeout,
             "make": None if job.make is None else dict(job.make),
             "lock": {
                 "cgroup": self._group(stack),
@@ -163,7 +157,7 @@ class Isolated:
 
     def _memory(self) -> int:
         """Bytes that may be written: by the guest, and by the engine on its behalf."""
-        limits = self._job.limits
+        limits = self._job.task.limits
         return limits.memory + limits.gc_heap + self._job.isolation.overhead
 
     def _config(self) -> Config:
@@ -200,7 +194,7 @@ class Isolated:
         return grants.__replace__(**changed)
 
     def _imports(self) -> Iterator[tuple[str, str, object]]:
-        for module, names in self._job.imports.items():
+        for module, names in self._job.task.imports.items():
             for name, value in names.items():
                 if type(value) in (int, float, bytes):
                     yield module, name, value
@@ -221,7 +215,7 @@ class Isolated:
         line = worker.line.fileno()
         for fd in (line, worker.status.fileno(), *self._outputs.pipes):
             poll.register(fd, select.POLLIN)
-        until = None if job.timeout is None else started + job.timeout + GRACE
+        until = None if job.task.timeout is None else started + job.task.timeout + GRACE
         deaf = False
         while worker.ended is None and self._answer is None:
             if not deaf:
@@ -260,7 +254,8 @@ class Isolated:
         if self._verdict is not None or self._worker.ended is not None:
             return
         if until is not None and time.monotonic() >= until:
-            self._stop(Interrupted("timeout", f"the time of {job.timeout:g} s is over, and the worker did not stop"))
+            time_over = f"the time of {job.task.timeout:g} s is over, and the worker did not stop"
+            self._stop(Interrupted("timeout", time_over))
         elif job.cpu is not None and (self._worker.cpu_seconds() or 0.0) >= job.cpu:
             self._stop(Interrupted("timeout", f"the processor time of {job.cpu:g} s is used up"))
 
@@ -470,10 +465,8 @@ def probe(cache: str | None = None) -> tuple[Layer, ...]:
     Raises :class:`Refused` if there can be no worker at all.
     """
     engine = Engine(Config(cache=cache or False))
-    job = IsolatedJob(
-        b"", False, engine, engine.config.limits, Grants(), True, None, (), STARTING, None, {}, None,
-        Isolation(tuple(LAYERS)), probe=True,
-    )  # fmt: skip
+    task = Task(engine.config.limits, Grants(), timeout=STARTING)
+    job = IsolatedJob(b"", False, engine, task, Isolation(tuple(LAYERS)), probe=True)
     worker = zygote().spawn(cache)
     try:
         isolated = Isolated(job, worker)
@@ -518,12 +511,8 @@ class Filler:
                 self._waiting += 1
                 if self._waiting == 1:
                     threading.Thread(target=self._work, name="wardian-filler", daemon=True).start()
-            self._jobs.put(
-                job._replace(
-                    source=source, grants=Grants(), imports={}, invoke=None, args=(), cpu=None,
-                    timeout=_COMPILING, make=wanted,
-                )
-            )  # fmt: skip
+            task = Task(job.task.limits, Grants(), timeout=_COMPILING)
+            self._jobs.put(job._replace(source=source, task=task, cpu=None, make=wanted))
 
     def _work(self) -> None:
         while True:

@@ -14,10 +14,12 @@ from typing import Any, Literal, TypeVar, final
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine
+from wardian.grants import ClockGrant, FileQuota
 from wardian.isolation.policy import Isolation
 from wardian.record import Record
 from wardian.sandbox.result import RunResult
 from wardian.sandbox.run import run
+from wardian.sandbox.task import Imports, Unknown
 
 T = TypeVar("T")
 
@@ -27,8 +29,9 @@ class Job(Record):
     """A run as a value: the arguments of :func:`wardian.run` that can travel, under the same names.
 
     ``module`` is a path or the module's bytes; a path, as those in ``dirs``, is one of the machine that carries the job
-    out. ``config`` is how to compile there. ``isolation`` is ``"process"`` unless said otherwise; ``None`` runs the
-    guest in the process that executes the job.
+    out. ``config`` is how to compile there. Functions in ``imports`` go where Python can pickle them: those of a
+    module, by their names. ``isolation`` is ``"process"`` unless said otherwise; ``None`` runs the guest in the process
+    that executes the job.
     """
 
     module: bytes | str
@@ -36,6 +39,10 @@ class Job(Record):
     argv0: str | None = None
     env: Mapping[str, str] | None = None
     dirs: Any = None
+    quota: FileQuota | None = None
+    open_files: int = 1024
+    clock: ClockGrant | None = None
+    seed: int | None = None
     input: bytes | str | None = None
     output_limit: int = 16 << 20
     text: bool = False
@@ -44,6 +51,8 @@ class Job(Record):
     memory: int | str | None = None
     stack: int | str | None = None
     invoke: str | None = None
+    imports: Imports | None = None
+    unknown_imports: Unknown = None
     isolation: Literal["process"] | Isolation | None = "process"
     config: Config = Config(lazy=True)
 

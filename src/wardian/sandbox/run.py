@@ -1,8 +1,7 @@
 """``wardian.run``: a program, its arguments and its grants in; how it ended out.
 
 Invariant: whatever the guest does, ``run`` returns a :class:`RunResult` (or raises, with ``check=True``); it raises
-otherwise only for what the *caller* got wrong, or for an exception of the caller's own host functions. In-process for
-now.
+otherwise only for what the *caller* got wrong, or for an exception of the caller's own host functions.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ from wardian.runtime.calls import callers
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
+from wardian.sandbox.task import NO_IMPORTS, Imports, Task, Unknown
 from wardian.syntax.types import F32, F64, FuncType, RefType
 from wardian.wasi.p1.bind import host_imports
 from wardian.wasi.p1.context import WasiContext
@@ -89,8 +89,8 @@ def run(
     memory: int | str | None = None,
     stack: int | str | None = None,
     invoke: str | None = None,
-    imports: Mapping[str, Mapping[str, object]] | None = None,
-    unknown_imports: Literal["trap", "default"] | None = None,
+    imports: Imports | None = None,
+    unknown_imports: Unknown = None,
     engine: Engine | None = None,
     check: bool = False,
     isolation: Literal["process"] | Isolation | None = None,
@@ -144,17 +144,18 @@ def run(
         seed=seed,
         terminal=terminal,
     )
+    task = Task(limits, grants, invoke, tuple(args), timeout, imports or NO_IMPORTS, unknown_imports)
     with _audited(audit, grants, direct=isolation is None) as (grants, sink):
+        task = task._replace(grants=grants)
         if isolation is None:
             assert isinstance(module, Module)
-            result = carry_out(
-                module, limits, grants, imports or {}, unknown_imports, invoke, tuple(args), timeout, sink
-            )
+            result = carry_out(module, task, sink)
         else:
-            result = _isolated(
-                module, engine, limits, grants, name is not None, imports or {}, unknown_imports, invoke, tuple(args),
-                timeout, cpu, isolation,
-            )  # fmt: skip
+            from wardian.sandbox.isolated import IsolatedJob, chosen, run_isolated
+
+            source, compiled = _source(module)
+            how = chosen(isolation)
+            result = run_isolated(IsolatedJob(source, compiled, engine, task, how, named=name is not None, cpu=cpu))
     if text:
         result = result.__replace__(
             stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
@@ -183,30 +184,6 @@ def _audited(
         yield grants.__replace__(audit=Inherit(fd)), None
 
 
-def _isolated(
-    module: Module | bytes | str | os.PathLike[str],
-    engine: Engine,
-    limits: Limits,
-    grants: Grants,
-    named: bool,
-    imports: Mapping[str, Mapping[str, object]],
-    unknown: str | None,
-    invoke: str | None,
-    args: tuple[Any, ...],
-    timeout: float | None,
-    cpu: float | None,
-    isolation: Literal["process"] | Isolation,
-) -> RunResult:
-    """One run in a process of its own, everything being decided."""
-    from wardian.sandbox.isolated import IsolatedJob, chosen, run_isolated
-
-    source, compiled = _source(module)
-    how = chosen(isolation)
-    return run_isolated(
-        IsolatedJob(source, compiled, engine, limits, grants, named, invoke, args, timeout, cpu, imports, unknown, how)
-    )
-
-
 def _source(module: Module | bytes | str | os.PathLike[str]) -> tuple[bytes, bool]:
     """The module as bytes, and whether these hold its compiled code."""
     if isinstance(module, Module):
@@ -217,67 +194,51 @@ def _source(module: Module | bytes | str | os.PathLike[str]) -> tuple[bytes, boo
         return file.read(), False
 
 
-def carry_out(
-    module: Module,
-    limits: Limits,
-    grants: Grants,
-    imports: Mapping[str, Mapping[str, object]],
-    unknown: str | None,
-    invoke: str | None,
-    args: tuple[Any, ...],
-    timeout: float | None,
-    audit: Sink | None = None,
-) -> RunResult:
-    """One run in this process, everything being decided. Raises as :func:`run` does."""
-    if grants.audit is not None and grants.audit.fd is not None:
+def carry_out(module: Module, task: Task, audit: Sink | None = None) -> RunResult:
+    """One run in this process. Raises as :func:`run` does."""
+    granted = task.grants.audit
+    if granted is not None and granted.fd is not None:
         from wardian.wasi.p1.audit import line_writer
 
-        audit = line_writer(grants.audit.fd)
-    job = _Job(module, limits, grants, imports, unknown, audit)
+        audit = line_writer(granted.fd)
+    run = _Run(module, task, audit)
     try:
-        return job.run(invoke, args, timeout)
+        return run.end()
     finally:
-        job.context.close()
+        run.context.close()
         module.engine.flush()
 
 
 @final
-class _Job:
+class _Run:
     """One run: a store of its own, a WASI context, an instance."""
 
-    def __init__(
-        self,
-        module: Module,
-        limits: Limits,
-        grants: Grants,
-        imports: Mapping[str, Mapping[str, object]],
-        unknown: str | None,
-        audit: Sink | None,
-    ) -> None:
+    def __init__(self, module: Module, task: Task, audit: Sink | None) -> None:
         self.module = module
-        self.limits = limits
-        self.store = Store(module.engine.process, limits)
+        self.task = task
+        self.store = Store(module.engine.process, task.limits)
         self.audit = None if audit is None else _audit(audit, module.engine.process)
-        self.context = WasiContext.from_grants(grants, self.store.wake_fd(), self.audit)
+        self.context = WasiContext.from_grants(task.grants, self.store.wake_fd(), self.audit)
         if self.audit is not None:
-            self.audit.begin(grants)
+            self.audit.begin(task.grants)
         self.imports: dict[str, dict[str, object]] = {}
         wasi = host_imports(self.context)
         for asked in module.imports:
-            given = imports.get(asked.module, {}).get(asked.name) or wasi.get(asked.module, {}).get(asked.name)
-            if given is None and unknown is not None:
-                given = _substitute(asked, unknown)
+            given = task.imports.get(asked.module, {}).get(asked.name) or wasi.get(asked.module, {}).get(asked.name)
+            if given is None and task.unknown is not None:
+                given = _substitute(asked, task.unknown)
             if given is not None:
                 self.imports.setdefault(asked.module, {})[asked.name] = given
 
-    def run(self, invoke: str | None, args: tuple[Any, ...], timeout: float | None) -> RunResult:
-        dog = watchdog()
+    def end(self) -> RunResult:
+        """Have it come to its end."""
+        dog, timeout = watchdog(), self.task.timeout
         started = time.monotonic()
         armed = dog.arm(self.store, timeout) if timeout is not None else None
         status: Status = "exited"
         code, trap, values = 0, None, ()
         try:
-            values = self._call(invoke, args)
+            values = self._call()
         except Exit as exit:
             code = exit.code
         except Trap as fault:
@@ -295,8 +256,9 @@ class _Job:
             self.audit.end(status, code, trap, truncated, self._peak())
         return RunResult(status, code, stdout, stderr, trap, Usage(seconds, self._peak()), truncated, values)
 
-    def _call(self, invoke: str | None, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        instance = instantiate(self.module, self.module.code(), self.imports, self.limits, self.store)
+    def _call(self) -> tuple[Any, ...]:
+        invoke = self.task.invoke
+        instance = instantiate(self.module, self.module.code(), self.imports, self.task.limits, self.store)
         exports = instance.exports
         self._memories = instance._data.memories
         exported = exports.get("memory")
@@ -315,7 +277,7 @@ class _Job:
             exports["_initialize"]()
         if invoke not in exports:
             raise LinkError(f"the module exports no function {printable(invoke)!r}")
-        result = exports[invoke](*args)
+        result = exports[invoke](*self.task.args)
         return () if result is None else result if isinstance(result, tuple) else (result,)
 
     _memories: Sequence[Any] = ()

@@ -26,6 +26,7 @@ from wardian.isolation.report import Layer
 from wardian.sandbox import border
 from wardian.sandbox.result import RunResult, Usage
 from wardian.sandbox.run import carry_out
+from wardian.sandbox.task import Task
 
 MAX_FDS: Final = 250
 """Descriptors that can be given to a worker: what one message of a Unix socket takes, nearly."""
@@ -162,14 +163,13 @@ def _run(job: dict[str, Any], fds: list[int], line: Line, warm: Engine) -> dict[
         return _report(RunResult("exited", 0, b"", b"", None, Usage(0.0, 0)))
     module = Module.deserialize(source, engine) if job["compiled"] else Module(source, engine)
     grants = _with_descriptors(border.read_record(job["grants"]), fds)
-    invoke, args = job["invoke"], job["args"]
-    if invoke is None and not job["named"]:
+    if job["invoke"] is None and not job["named"]:
         grants = grants.__replace__(args=(module.name or "main.wasm", *grants.args))
-    imports = _imports(job["imports"], line)
-    args = tuple(_inward(value) for value in args)
-    result = carry_out(
-        module, border.read_record(job["limits"]), grants, imports, job["unknown"], invoke, args, job["timeout"]
-    )
+    task = Task(
+        border.read_record(job["limits"]), grants, job["invoke"], tuple(map(_inward, job["args"])), job["timeout"],
+        _imports(job["imports"], line), job["unknown"],
+    )  # fmt: skip
+    result = carry_out(module, task)
     return {**_report(result), "made": cache.made}
 
 
