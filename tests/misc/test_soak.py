@@ -56,7 +56,7 @@ def test_it_fails_for_a_wrong_result() -> None:
     def end(*args: int) -> wardian.RunResult:
         return wardian.run(
             b'(module (func (export "f") (param i32) (result i32) (i32.div_s (i32.const 8) (local.get 0))))',
-            args, invoke="f", engine=wardian.Engine(wardian.Config(cache=False)),
+            args, invoke="f", engine=wardian.Engine(wardian.Config("O0", cache=False)),
         )  # fmt: skip
 
     soak.check("one", 1, soak.Ended(values=(4,)), lambda: end(2))
