@@ -10,6 +10,7 @@ from tests.architecture.tree import Source, dotted, nodes, sources
 
 STATEFUL: dict[str, str] = {
     "api/engine.py:default_engine": "the engine of whoever names none, made on first use; it keeps no guest's state",
+    "capability/clock.py:_resolution": "what the host's clocks can tell apart, which never changes",
     "compile/baseline/facts.py:result_classes": "a constant table, built on first use rather than at import",
     "compile/baseline/steps.py:dead": "a constant table, built on first use rather than at import",
     "compile/baseline/steps.py:live": "a constant table, built on first use rather than at import",
@@ -27,6 +28,7 @@ STATEFUL: dict[str, str] = {
     "syntax/types.py:_REFS": "intern table: it maps a key to the one object that stands for it",
     "terminal/parser.py:rules": "a constant table, built on first use rather than at import",
     "valid/code.py:_plan": "a constant table, built on first use rather than at import",
+    "wasi/p1/bind.py:_rows": "a constant table, built on first use rather than at import",
 }
 """Module-level objects that do change, as ``file:name``, and why that is no state anybody could notice."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple, final
@@ -129,7 +130,7 @@ class Module:
         with open(path, "rb") as file:
             return cls(file.read(), engine)
 
-    @property
+    @functools.cached_property
     def name(self) -> str | None:
         """The module's own name, from its name section."""
         from wardian.binary.custom import names

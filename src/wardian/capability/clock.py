@@ -5,6 +5,7 @@ Invariant: monotonic time never goes back, and starts near zero for each guest, 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable
 from enum import IntEnum
@@ -53,12 +54,16 @@ class HostClocks:
         )
         if step > 1:
             self.now = tuple(_coarse(now, step) for now in self.now)
-        self.resolution: tuple[int, ...] = tuple(
-            max(1, step, round(time.get_clock_info(name).resolution * 1e9)) for name in _HOST_NAMES
-        )
+        self.resolution = _resolution(step)
 
     def skip(self, duration: int) -> bool:
         return False
+
+
+@functools.lru_cache(maxsize=8)
+def _resolution(step: int) -> tuple[int, ...]:
+    """Of each of the host's clocks, if it is looked at in steps."""
+    return tuple(max(1, step, round(time.get_clock_info(name).resolution * 1e9)) for name in _HOST_NAMES)
 
 
 def _coarse(now: Callable[[], int], step: int) -> Callable[[], int]:

@@ -42,7 +42,7 @@ from wardian.runtime.watchdog import watchdog
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.sandbox.task import NO_IMPORTS, Imports, Task, Unknown
 from wardian.syntax.types import F32, F64, FuncType, RefType
-from wardian.wasi.p1.bind import host_imports
+from wardian.wasi.p1.bind import host_import
 from wardian.wasi.p1.context import WasiContext
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class HasFileno(Protocol):
 
     def fileno(self) -> int: ...
 
+
+_NO_QUOTA: Final = FileQuota()
+_REAL: Final = RealClock()
+_NOTHING: Final = Null()
 
 Host: TypeAlias = "str | os.PathLike[str] | Tree"
 Dirs: TypeAlias = "Mapping[str, Host] | Iterable[tuple[Host, str, bool] | tuple[Host, str] | DirGrant | TreeGrant]"
@@ -138,9 +142,9 @@ def run(
         stdout=_output(stdout, output_limit),
         stderr=_output(stderr, output_limit),
         open_files=open_files,
-        quota=quota or FileQuota(),
+        quota=quota or _NO_QUOTA,
         sockets=tuple(found if isinstance(found, int) else found.fileno() for found in sockets),
-        clock=clock or RealClock(),
+        clock=clock or _REAL,
         seed=seed,
         terminal=terminal,
     )
@@ -222,9 +226,10 @@ class _Run:
         if self.audit is not None:
             self.audit.begin(task.grants)
         self.imports: dict[str, dict[str, object]] = {}
-        wasi = host_imports(self.context)
         for asked in module.imports:
-            given = task.imports.get(asked.module, {}).get(asked.name) or wasi.get(asked.module, {}).get(asked.name)
+            given = task.imports.get(asked.module, {}).get(asked.name)
+            if given is None:
+                given = host_import(self.context, asked.module, asked.name)
             if given is None and task.unknown is not None:
                 given = _substitute(asked, task.unknown)
             if given is not None:
@@ -330,7 +335,7 @@ def _stdin(input: bytes | str | None, stdin: Source) -> InputGrant:
             raise ValueError("input and stdin exclude each other")
         return Data(input.encode() if isinstance(input, str) else bytes(input))
     if stdin is None:
-        return Null()
+        return _NOTHING
     return _descriptor(stdin) or Call(_function(stdin, "read"))
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from wardian.capability.errno import CapabilityError, Errno
 from wardian.syntax.types import FuncType
 from wardian.wasi.errno import NUMBERS, SUCCESS, number
@@ -10,20 +14,35 @@ from wardian.wasi.p1.table import FUNCTIONS
 from wardian.wasi.p1.types import PREVIEWS, Preview
 
 
-def host_imports(ctx: WasiContext) -> dict[str, dict[str, Handler]]:
-    """``{module: {name: callable}}`` for both previews.
+def host_import(ctx: WasiContext, module: str, name: str) -> Handler | None:
+    """The callable for an import, or ``None`` for what is not WASI's.
 
     A callable takes the Wasm parameters as (signed) integers and returns the errno; ``proc_exit`` raises
     :class:`wardian.errors.Exit`. Nothing else is raised, whatever the arguments and the memory.
     """
-    return {
-        preview.module: {
-            row.name: _bound(ctx, preview, row)
+    found = _rows().get((module, name))
+    return None if found is None else _bound(ctx, *found)
+
+
+def host_imports(ctx: WasiContext) -> dict[str, dict[str, Handler]]:
+    """``{module: {name: callable}}`` for both previews: every :func:`host_import` there is."""
+    found: dict[str, dict[str, Handler]] = {}
+    for (module, name), row in _rows().items():
+        found.setdefault(module, {})[name] = _bound(ctx, *row)
+    return found
+
+
+@functools.cache
+def _rows() -> Mapping[tuple[str, str], tuple[Preview, Function]]:
+    """Every function of both previews by its module and name."""
+    return MappingProxyType(
+        {
+            (preview.module, row.name): (preview, row)
+            for preview in PREVIEWS
             for row in FUNCTIONS
             if row.name not in preview.lacks
         }
-        for preview in PREVIEWS
-    }
+    )
 
 
 def host_types() -> dict[str, dict[str, FuncType]]:
