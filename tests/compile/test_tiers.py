@@ -253,13 +253,14 @@ def test_a_forked_child_tiers_up_by_itself() -> None:
     assert os.waitpid(child, 0)[1] == 0
 
 
-def test_what_no_stencil_does_is_left_to_llvm() -> None:
+def test_what_the_baseline_tier_refuses_is_left_to_llvm() -> None:
     engine = wardian.Engine(wardian.Config(opt="baseline", cache=False))
     module = wardian.Module(
-        '(module (func (export "v") (param i32) (result i32) (i32.mul (local.get 0) (ref.is_null (ref.null func))))'
+        f'(module (func (export "v") (param i32) (result i32) (local {"i32 " * 600}) (local.set 600 (local.get 0))'
+        ' (i32.mul (local.get 600) (i32.const 3)))'
         ' (func (export "w") (param i32) (result i32) (i32.add (local.get 0) (i32.const 1))))',
         engine,
     )
     it = module.instantiate()
-    assert (it.exports.v(5), it.exports.w(5)) == (5, 6)
-    assert sum(module.code().refused.values()) == 1
+    assert (it.exports.v(5), it.exports.w(5)) == (15, 6)
+    assert module.code().refused == {"many locals": 1}

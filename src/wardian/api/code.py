@@ -333,7 +333,7 @@ class ModuleCode:
             if not self._baseline:
                 return None
             places = self._baseline.frame_map(index)
-        return Resume(site, tuple(places.locals), places.operands)
+        return Resume(site, tuple(places.locals), places.operands, places.results)
 
     def _map_one(self, index: int, code: bytes, entry: int) -> int:
         """Map one function's code: its address."""

@@ -143,12 +143,13 @@ class Resume(Record):
     """Going on in the middle of a function: before its loop number ``loop`` (in order, from 1).
 
     Locals are at ``locals`` from the frame pointer that is passed; operands are below each other, 8 bytes each, vectors
-    16, the first one's last 8 bytes at ``operands``.
+    16, the first one's last 8 bytes at ``operands``. The address of the buffer for results is at ``results``.
     """
 
     loop: int
     locals: tuple[int, ...]
     operands: int
+    results: int
 
 
 @final
@@ -472,6 +473,10 @@ class Lowering:
         elif names:
             self.stack.append(value)
 
+    def results_at(self, buffer: Value) -> None:
+        """Have results that go to a buffer go there, instead of to one in the frame."""
+        self._ret_buffer = buffer
+
     def _result_buffer(self, slots: int) -> Value:
         self._ret_slots = max(self._ret_slots, slots)
         if self._ret_buffer is None:
@@ -606,6 +611,9 @@ class Lowering:
         out = [f"define tailcc {result} @{body}({', '.join(params)}) {self._attributes} {{", "entry:"]
         if self._ret_buffer is not None:
             out.append(f" %results = alloca i8, i32 {abi.RESULT_SLOT * self._ret_slots}, align 16")
+        if self.resume is not None and many:
+            out.append(f" %ret.at = getelementptr i8, ptr %fp, i64 {self.resume.results}")
+            out.append(" %ret = load ptr, ptr %ret.at, align 8")
         out += b.entry
         if self.calls and self.facts.options.stack_checks and not split:
             out += stack_check("")

@@ -82,6 +82,7 @@ class Stacks:
         "locals",
         "offset",
         "reachable",
+        "reference",
         "results",
         "stack",
         "types",
@@ -96,6 +97,8 @@ class Stacks:
         self.function: int | None = None
         self.offset = 0
         self.reachable = True
+        self.reference: RefType = BOT_REF
+        """The type of the reference :meth:`pop_ref` took last, for lowerings."""
         self.results: tuple[ValType, ...] = NO_TYPES
         self.local_count = 0
         self.locals: list[ValType | None] = []
@@ -260,6 +263,7 @@ class Stacks:
         if not isinstance(got, RefType):
             self.stack.append(got)
             raise self.mismatch("ref")
+        self.reference = got
         return got
 
     def check_top(self, want: tuple[ValType, ...]) -> None:

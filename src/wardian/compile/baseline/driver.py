@@ -34,7 +34,7 @@ class BaselineCompiler:
 
         Raises as :func:`wardian.valid.driver.validate_body` does, and :class:`Unsupported`.
         """
-        lowering = Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead(), heat)
+        lowering = Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead(), heat, self._validator)
         validate_body(self._ctx, index, lowering, self._validator)
         return lowering.finish()
 

@@ -6,11 +6,12 @@ everywhere, with every operand in its own place. What is in an exception object 
 
 from __future__ import annotations
 
-from wardian.compile.baseline.facts import class_of, payload_group, throw_group
+from wardian.compile.baseline.facts import ANY, classes_of, local_class, payload_group
 from wardian.compile.baseline.function import BLOCK, FUNCTION, Baseline, Frame
-from wardian.compile.baseline.shapes import OPERANDS, WORD
+from wardian.compile.baseline.shapes import OPERANDS, SLOT, VECTOR, WORD
 from wardian.compile.exceptions import TAGGED, WITH_REFERENCE
 from wardian.syntax.instructions import Row
+from wardian.syntax.types import V128, RefType, ValType
 from wardian.vm import heap
 
 
@@ -26,9 +27,8 @@ def try_table(c: Baseline, offset: int, row: Row, imm: tuple[object, tuple[tuple
 
 
 def throw(c: Baseline, offset: int, row: Row, imm: int) -> None:
-    classes = [class_of(t) for t in c.facts.tag_params(imm)]
-    group = c.facts.more_group(throw_group(classes))
-    a = c.arguments(len(classes))
+    group = c.facts.throw(imm)
+    a = c.arguments(len(classes_of(c.facts.tag_params(imm))))
     c.save_floats()
     c.unwind(c.emit(group.get(0), a=a, i=c.facts.layout.tags + 8 * imm))
 
@@ -58,10 +58,7 @@ def land_exceptions(c: Baseline, frame: Frame) -> None:
             assert tag is not None
             otherwise = c.emit(c.group("unless tagged").get(0), i=c.facts.layout.tags + 8 * tag)
             for i, of_type in enumerate(c.facts.tag_params(tag)):
-                d = c.own(at, class_of(of_type))
-                group = c.group(payload_group(of_type))
-                c.emit(group.get(d[0]), d=d[1], i=heap.EXCEPTION_SIZE + 16 * i)
-                at += 1
+                at += _take_out(c, of_type, at, heap.EXCEPTION_SIZE + 16 * i)
         if kind in WITH_REFERENCE:
             d = c.own(at, WORD)
             c.emit(c.group("exception").get(d[0]), d=d[1])
@@ -77,3 +74,26 @@ def land_exceptions(c: Baseline, frame: Frame) -> None:
             return
         c.bind(otherwise, len(c.out))
     c.unwind(c.emit(c.group("jump").get(0)))
+
+
+def _take_out(c: Baseline, type: ValType, depth: int, at: int) -> int:
+    """Put what lies at ``at`` of the pending exception where the operand at ``depth`` belongs; how many operands it is.
+    """
+    facts = c.facts
+    if type is V128:
+        c.own(depth, VECTOR)
+        c.emit(c.group(payload_group(V128)).get(SLOT), d=c.own(depth + 1, VECTOR)[1], i=at)
+        return 2
+    d = c.own(depth, local_class(type))
+    if isinstance(type, RefType) and facts.is_function(type):
+        heap_type = type.heap
+        how, word, above = ANY, 0, 0
+        if isinstance(heap_type, int):
+            how, word, above = facts.compared(heap_type), 8 * heap_type, facts.above(heap_type)
+        slot = c.slot(depth, WORD)
+        c.emit(c.group(payload_group(how)).get(SLOT), c=above, d=slot[1], i=at, j=word)
+        if d != slot:
+            c.move(slot, d)
+        return 1
+    c.emit(c.group(payload_group(facts.plain(type))).get(d[0]), d=d[1], i=at)
+    return 1

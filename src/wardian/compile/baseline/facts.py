@@ -17,6 +17,7 @@ from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
 from wardian.syntax.types import F32, F64, I32, I64, V128, FuncType, NumType, RefType, ValType
+from wardian.vm.abi import MAX_REGISTER_RESULTS, is_func_ref
 from wardian.vm.layout import InstanceLayout
 from wardian.vm.memory import GUARD
 
@@ -43,27 +44,36 @@ PLAIN: Final = (
 
 LETTERS: Final = "wfv"
 """Of each class, in the names of groups."""
+FUNCTION: Final = "r"
+"""In the names of groups: a reference to a function that is kept in the heap."""
+MANY: Final = "m"
+"""In the names of groups: results go to a buffer."""
 MAX_OFFSET: Final = min(GUARD, 1 << 31) - 64
 """Offsets from here on do not fit the field of a stencil."""
 
 
-def class_of(type: ValType) -> int:
-    """Class of the places values of ``type``, which is no vector, are in."""
+def local_class(type: ValType) -> int:
+    """Class of the place, or the two places, of a value of ``type``."""
     if type is V128:
-        raise Unsupported("v128 in globals or exceptions")
+        return VECTOR
     return FLOAT if type is F32 or type is F64 else WORD
 
 
-def local_class(type: ValType) -> int:
-    """Class of a local, a vector or not."""
-    return VECTOR if type is V128 else class_of(type)
+def letters_of(types: Sequence[ValType]) -> str:
+    """A letter of :data:`LETTERS` for each."""
+    return "".join([LETTERS[local_class(t)] for t in types])
+
+
+def results_name(types: Sequence[ValType]) -> str:
+    """How values of ``types`` are returned, in the names of groups."""
+    return letters_of(types) if len(types) <= MAX_REGISTER_RESULTS else MANY
 
 
 def classes_of(types: Sequence[ValType]) -> tuple[int, ...]:
     """Classes of the operands that values of ``types`` are."""
     found: list[int] = []
     for t in types:
-        found += (VECTOR, VECTOR) if t is V128 else (class_of(t),)
+        found += (VECTOR, VECTOR) if t is V128 else (local_class(t),)
     return tuple(found)
 
 
@@ -109,7 +119,7 @@ class BaselineFacts:
             (groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS
         ]
         self.move: tuple[Group, ...] = (groups["move w"], groups["move f"], groups["move w"])
-        self._calls: dict[tuple[str, int], tuple[Group, tuple[int, ...], int | None]] = {}
+        self._calls: dict[tuple[str, int], tuple[Group, tuple[int, ...], str]] = {}
         self._globals: dict[tuple[str, int], tuple[Group, int, int]] = {}
 
     def func_type(self, type_index: int) -> FuncType:
@@ -117,20 +127,26 @@ class BaselineFacts:
         assert isinstance(comp, FuncType)
         return comp
 
-    def call(self, kind: str, type_index: int) -> tuple[Group, tuple[int, ...], int | None]:
-        """``(stencils, classes of the operands, class of the result)`` for a call of that type."""
+    def call(self, kind: str, type_index: int) -> tuple[Group, tuple[int, ...], str]:
+        """``(stencils, classes of the operands, how results come)`` for a call of that type."""
         key = kind, type_index
         found = self._calls.get(key)
         if found is None:
             type_ = self.func_type(type_index)
-            if len(type_.results) > 1:
-                raise Unsupported("several results")
-            classes = classes_of(type_.params)
-            result = local_class(type_.results[0]) if type_.results else None
-            letters = "".join([LETTERS[local_class(t)] for t in type_.params])
-            name = call_group(kind, letters, "" if result is None else LETTERS[result])
-            found = self._calls[key] = self.more_group(name), classes, result
+            results = results_name(type_.results)
+            name = call_group(kind, letters_of(type_.params), results)
+            found = self._calls[key] = self.more_group(name), classes_of(type_.params), results
         return found
+
+    def is_function(self, type: RefType) -> bool:
+        """Is ``type`` one of references to functions?"""
+        return is_func_ref(type, self.module.types)
+
+    def plain(self, type: ValType) -> NumType:
+        """The numbers whose bits values of ``type`` have in registers and slots."""
+        if isinstance(type, NumType):
+            return type
+        return I64 if self.is_function(type) else I32
 
     def memory_address(self) -> NumType:
         """Type of addresses of memory 0."""
@@ -139,6 +155,27 @@ class BaselineFacts:
     def more_group(self, name: str) -> Group:
         """Stencils the library may have to be given first."""
         return self.library.groups.get(name) or self._more(name)
+
+    def compared(self, type_index: int) -> str:
+        """:data:`FINAL` or :data:`OPEN`."""
+        return FINAL if self.module.types[type_index].final else OPEN
+
+    def above(self, type_index: int) -> int:
+        """Displacement of a type in a row of the table of ancestors."""
+        depth = 0
+        while supers := self.module.types[type_index].supers:
+            type_index = supers[0]
+            depth += 1
+        return 4 * depth
+
+    def throw(self, tag: int) -> Group:
+        """Stencils that throw an exception with this tag."""
+        params = self.tag_params(tag)
+        letters = [FUNCTION if self.is_reference_to_function(t) else LETTERS[local_class(t)] for t in params]
+        return self.more_group(throw_group("".join(letters)))
+
+    def is_reference_to_function(self, type: ValType) -> bool:
+        return isinstance(type, RefType) and self.is_function(type)
 
     def tag_params(self, tag: int) -> tuple[ValType, ...]:
         """What exceptions with this tag carry."""
@@ -149,28 +186,35 @@ class BaselineFacts:
         key = how, index
         found = self._globals.get(key)
         if found is None:
-            type_ = self.global_types[index].value
-            if isinstance(type_, RefType):
-                raise Unsupported("global of references")
+            type_ = self.plain(self.global_types[index].value)
             indirect, at = self.layout.global_cell(index)
-            cls = class_of(type_)
             name = f"{how} {type_} {'far' if indirect else 'near'}"
-            found = self._globals[key] = self.library.groups[name], at, cls
+            found = self._globals[key] = self.library.groups[name], at, local_class(type_)
         return found
 
 
-def throw_group(classes: Sequence[int]) -> str:
-    """Name of the group of a ``throw`` of values of these classes."""
-    return f"throw {''.join([LETTERS[c] for c in classes])}"
+def throw_group(letters: str) -> str:
+    """Name of the group of a ``throw`` of values of :func:`letters_of`."""
+    return f"throw {letters}"
 
 
-def payload_group(type: ValType) -> str:
-    """Name of the group that takes a value of ``type`` out of the pending exception."""
-    if not isinstance(type, NumType):
-        raise Unsupported("references in exceptions")
+def payload_group(type: NumType | str) -> str:
+    """Name of the group that takes a value of ``type`` out of the pending exception; for functions a word that says
+    what they are compared with."""
     return f"payload {type}"
 
 
-def call_group(kind: str, params: str, result: str) -> str:
-    """Name of the group of a call: ``kind`` is near, far or indirect, and there is a letter of :data:`LETTERS` each."""
-    return f"call {kind} {params}:{result}"
+ANY: Final = "any"
+FINAL: Final = "final"
+OPEN: Final = "open"
+"""How a function's type is compared: not at all; with one that has no subtypes; with one that may have."""
+
+
+SUBTYPES: Final = "+"
+"""At the end of a kind of call: the type may have subtypes."""
+
+
+def call_group(kind: str, params: str, results: str) -> str:
+    """Name of the group of a call: ``kind`` is near, far, ref, indirect or indirect64, the latter two perhaps with
+    :data:`SUBTYPES`; see :func:`letters_of`, :func:`results_name`."""
+    return f"call {kind} {params}:{results}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
 from wardian.compile.baseline.assembler import UNSIGNED
-from wardian.compile.baseline.facts import LETTERS, BaselineFacts, classes_of, local_class
+from wardian.compile.baseline.facts import MANY, BaselineFacts, classes_of, local_class, results_name
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, Group, Stencil
 from wardian.compile.baseline.machine import (
@@ -28,6 +28,8 @@ from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, S
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax.instructions import BY_NAME, Row
 from wardian.syntax.types import NumType, RefType, ValType
+from wardian.valid.stacks import Stacks
+from wardian.vm.abi import RESULT_SLOT
 from wardian.vm.layout import FUNCREF
 
 MAX_LOCALS: Final = 500
@@ -69,10 +71,13 @@ class Hot(NamedTuple):
 
 
 class FrameMap(NamedTuple):
-    """Displacements from the frame pointer: of each local, and of the first operand; the next ones lie below it."""
+    """Displacements from the frame pointer: of each local, and of the first operand; the next ones lie below it.
+
+    ``results``: of the address of the buffer the function's results go to; 0 if there is none."""
 
     locals: list[int]
     operands: int
+    results: int
 
 
 @final
@@ -128,6 +133,9 @@ class Baseline:
         "_live",
         "_own",
         "_pops",
+        "_result_classes",
+        "_results_at",
+        "_returns",
         "_slots",
         "_traps",
         "_unwinding",
@@ -146,6 +154,7 @@ class Baseline:
         "skip",
         "source",
         "tries",
+        "validator",
     )
 
     def __init__(
@@ -156,13 +165,15 @@ class Baseline:
         live: tuple[Step, ...],
         dead: Mapping[int, Step],
         heat: Heat | None = None,
+        validator: Stacks | None = None,
     ) -> None:
         """``index`` in the defined functions; ``runs`` are its local declarations.
 
         ``live`` are the steps by row index, ``dead`` those that keep the nesting in code that is never reached.
-        ``heat``: count how often it runs. Raises :class:`Unsupported`.
+        ``heat``: count how often it runs. ``validator`` goes ahead and is asked for types. Raises :class:`Unsupported`.
         """
         self.heat = heat
+        self.validator = validator
         self.loops = 0
         self._index = index
         self._hot: list[Hot] = []
@@ -187,8 +198,8 @@ class Baseline:
         self._traps: dict[int, list[tuple[int, int]]] = {}
         self._constants: list[tuple[int, int, int]] = []
         type_ = facts.func_type(module.funcs[index])
-        if len(type_.results) > 1:
-            raise Unsupported("several results")
+        self._returns = results_name(type_.results)
+        self._result_classes = [local_class(t) for t in type_.results]
         results = classes_of(type_.results)
         params = [local_class(t) for t in type_.params]
         classes = list(params)
@@ -208,6 +219,10 @@ class Baseline:
                 self._slots += 1
                 pinned = self._floats if place[2] == FLOAT else self._words
                 pinned.append((place, (SLOT, -SAVED_BYTES - 8 * self._slots, place[2])))
+        self._results_at = 0
+        if self._returns == MANY:
+            self._slots += 1
+            self._results_at = -SAVED_BYTES - 8 * self._slots
         self._own: list[list[Place]] = [[], [], []]
         self._frame_at = 0
         self._enter(params)
@@ -243,6 +258,9 @@ class Baseline:
             self.emit(group("base").get(0), i=self.facts.layout.memory_bases)
         arrived = [0, 0]
         stacked = 0
+        if self._results_at:
+            self.emit(group("argument w").get(SLOT << 4), a=self._results_at)
+            arrived[WORD] = 1
         for local, cls in enumerate(params):
             code, value, _ = self.home[local]
             if cls == VECTOR:
@@ -380,16 +398,26 @@ class Baseline:
             self.move(slot, place)
         self.bind(self.emit(self.group("jump").get(0)), hot.back)
         self.bind(better, len(self.out))
+        name = "" if self._returns == MANY else self._returns
         results = self.frames[0].results
-        result = LETTERS[results[0]] if results else ""
-        self.emit(self.group(f"enter {result}").get(0), d=self.own(1, VECTOR)[1] if result == "v" else 0)
-        self.places(0, results)
-        self.return_()
+        if len(name) == 1:
+            self.emit(self.group(f"enter {name}").get(0), d=self.own(1, VECTOR)[1] if name == "v" else 0)
+            self.places(0, results)
+            self.return_()
+        elif name:
+            self.emit(self.group(f"enter {name}").get(0), d=self.slot(0, WORD)[1])
+            self.ops[:] = [self.slot(depth, cls) for depth, cls in enumerate(results)]
+            self.return_()
+        else:
+            # There are no results, or they are in the buffer already.
+            self.emit(self.group("enter ").get(0))
+            self.emit(self.group("return ").get(self._pops))
 
     def frame_map(self) -> FrameMap:
         """Where a loop's continuation finds locals and operands when it is entered."""
         shadows = dict([*self._words, *self._floats])
-        return FrameMap([shadows.get(home, home)[1] for home in self.home], self.slot(0, WORD)[1])
+        locals_ = [shadows.get(home, home)[1] for home in self.home]
+        return FrameMap(locals_, self.slot(0, WORD)[1], self._results_at)
 
     def arguments(self, count: int) -> int:
         """Bring the top ``count`` operands into their slots and pop them; displacement of the first."""
@@ -532,13 +560,38 @@ class Baseline:
             self.ops.append(self.own(height + i, cls))
 
     def return_(self) -> None:
-        """Return the topmost operand, or nothing."""
-        results = self.frames[0].results
-        if not results:
-            self.emit(self.facts.library.group("return ").get(self._pops))
+        """Return the topmost operands, as many as there are results; the stack stays as it is."""
+        name = self._returns
+        group = self.group
+        if len(name) == 1 and name != MANY:
+            place = self.ops[-1]
+            self.emit(group("return " + name).get(place[0] | self._pops), a=place[1])
             return
-        place = self.ops[-1]
-        self.emit(self.facts.library.group("return " + LETTERS[results[0]]).get(place[0] | self._pops), a=place[1])
+        at = self._results_in_slots()
+        if name == MANY:
+            for i, value in enumerate(at):
+                give = group("give v" if self._result_classes[i] == VECTOR else "give w").get(0)
+                self.emit(give, a=value, b=self._results_at, i=RESULT_SLOT * i)
+        elif name:
+            self.emit(group("return " + name).get(self._pops), a=at[0], b=at[1])
+            return
+        self.emit(group("return ").get(self._pops))
+
+    def _results_in_slots(self) -> list[int]:
+        """Bring the topmost operands, the results, into slots; displacement of each."""
+        ops = self.ops
+        depth = len(ops) - len(self.frames[0].results)
+        found: list[int] = []
+        for cls in self._result_classes:
+            if cls == VECTOR:
+                depth += 1
+            elif ops[depth][0] != SLOT:
+                slot = self.slot(depth, cls)
+                self.move(ops[depth], slot)
+                ops[depth] = slot
+            found.append(ops[depth][1])
+            depth += 1
+        return found
 
     def group(self, name: str) -> Group:
         return self.facts.library.group(name)

@@ -77,13 +77,16 @@ def wide(symbol: str) -> str:
 
 @final
 class Anywhere:
-    """Stands for an offset of a module's layout: whatever is added to it, the sum is the hole."""
+    """Stands for an offset of a module's layout: whatever is added to it, the sum is a hole.
 
-    def __init__(self, symbol: str) -> None:
-        self.symbol = symbol
+    Of a table of words, each index has a hole of its own if there are several.
+    """
+
+    def __init__(self, *symbols: str) -> None:
+        self.symbols = symbols
 
     def __add__(self, other: int) -> Hole:
-        return Hole(self.symbol)
+        return Hole(self.symbols[other // 8 if len(self.symbols) > 1 else 0])
 
 
 def declarations(text: str) -> str:

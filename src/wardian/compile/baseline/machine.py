@@ -14,6 +14,7 @@ pointer, so backtraces find baseline frames like all others.
 from __future__ import annotations
 
 import re
+from types import MappingProxyType
 from typing import Final, final
 
 from wardian.compile.baseline.shapes import CONSTANT, SLOT
@@ -174,6 +175,20 @@ def vector_argument(register: str) -> str:
 
 def vector_result() -> str:
     return " movups A_s(%rbp), %xmm0\n"
+
+
+_PAIR: Final = (("%rax", "%rdx"), ("%xmm0", "%xmm1"))
+"""Where the first and the second integer of a pair of results go, and the first and the second float or vector."""
+_PAIR_MOVE: Final = MappingProxyType({"w": "movq", "f": "movq", "v": "movups"})
+
+
+def result_pair(letters: str) -> str:
+    """Two results, from slots (``@A_s``, ``@B_s``)."""
+    free = [iter(registers) for registers in _PAIR]
+    text = ""
+    for letter, hole in zip(letters, "AB", strict=True):
+        text += f" {_PAIR_MOVE[letter]} {hole}_s(%rbp), {next(free[letter != 'w'])}\n"
+    return text
 
 
 def clear() -> str:

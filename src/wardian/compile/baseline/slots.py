@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
-from wardian.compile.baseline.facts import class_of, memory_offset
+from wardian.compile.baseline.facts import local_class, memory_offset
 from wardian.compile.baseline.function import Baseline
 from wardian.compile.baseline.shapes import SLOT, VECTOR, WORD, Place
 from wardian.syntax import families as f
@@ -86,7 +86,7 @@ def halves(place: Place) -> tuple[Place, Place]:
     return (SLOT, place[1] + 8, VECTOR), (SLOT, place[1], VECTOR)
 
 
-def _take(c: Baseline) -> int:
+def take(c: Baseline) -> int:
     """Pop an operand, a vector or not: displacement of the slot or slots it is in."""
     ops = c.ops
     place = ops.pop()
@@ -112,13 +112,13 @@ def on_slots(c: Baseline, offset: int, row: Row, imm: Any) -> None:
     at = memory_offset(imm) if isinstance(family, _ACCESSES) else 0
     key = imm[3] if isinstance(family, _LANE_ACCESSES) else imm if isinstance(family, _LANES) else 0
     params, result = signature(row, c.facts.memory_address())
-    taken = [_take(c) for _ in params]
+    taken = [take(c) for _ in params]
     taken.reverse()
     d = 0
     if result is V128:
         d = give(c)
     elif result is not None:
-        place = c.slot(len(c.ops), class_of(result))
+        place = c.slot(len(c.ops), local_class(result))
         c.ops.append(place)
         d = place[1]
     c.emit(c.do[row.index].get(key), **dict(zip("abc", taken, strict=False)), d=d, i=at, j=c.facts.memories_at)
@@ -149,7 +149,7 @@ def _put(c: Baseline, to: int, value: bytes) -> None:
 
 def shuffle(c: Baseline, offset: int, row: Row, imm: bytes) -> None:
     """Both operands' bytes put in place by ``i8x16.swizzle``, and joined."""
-    b, a = _take(c), _take(c)
+    b, a = take(c), take(c)
     to = give(c)
     indices = c.own(len(c.ops) + 3, VECTOR)[1]
     swizzle, join = (c.do[BY_NAME[name].index].get(0) for name in ("i8x16.swizzle", "v128.or"))
@@ -171,5 +171,5 @@ def set_vector(c: Baseline, home: Place) -> None:
 
 
 def select_vector(c: Baseline) -> None:
-    condition, y, x = _take(c), _take(c), _take(c)
+    condition, y, x = take(c), take(c), take(c)
     c.emit(c.group("select v").get(0), x, y, condition, give(c))

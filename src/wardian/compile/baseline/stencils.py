@@ -6,25 +6,35 @@ lowering. Nothing here says what an instruction computes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, final
+from typing import TYPE_CHECKING, Final
 
 from wardian.compile import exceptions, heap
 from wardian.compile.baseline import machine
-from wardian.compile.baseline.assembler import Body, Part, Source, bodies, renamed
-from wardian.compile.baseline.facts import COMPARISONS, PLAIN, call_group, payload_group, throw_group
+from wardian.compile.baseline.facts import (
+    ANY,
+    COMPARISONS,
+    FINAL,
+    FUNCTION,
+    MANY,
+    OPEN,
+    PLAIN,
+    SUBTYPES,
+    call_group,
+    payload_group,
+    throw_group,
+)
 from wardian.compile.baseline.flavour import Flavour
-from wardian.compile.baseline.holes import Hole, declarations, narrow, wide
-from wardian.compile.baseline.library import encode
-from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, Shape, pack, variants
+from wardian.compile.baseline.holes import Hole, narrow, wide
+from wardian.compile.baseline.maker import Maker
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, pack
 from wardian.compile.baseline.slots import immediates, signature, works_on_slots
-from wardian.compile.baseline.templates import CLASS, Facts, Template, push_operands, push_slots, register_of
-from wardian.compile.emit import METADATA, Value, const
-from wardian.compile.lowering import handlers
-from wardian.record import Record
+from wardian.compile.baseline.tables import references, table, tables
+from wardian.compile.baseline.templates import CLASS, Template, push_operands, push_slots
+from wardian.compile.emit import Value, const
 from wardian.syntax import families as f
 from wardian.syntax.instructions import BY_NAME, ROWS, Row
 from wardian.syntax.types import (
@@ -36,11 +46,11 @@ from wardian.syntax.types import (
     V128,
     FuncType,
     NumType,
-    TableType,
-    TypeLimits,
+    RefType,
     ValType,
 )
 from wardian.vm import builtins
+from wardian.vm.abi import MAX_REGISTER_RESULTS
 from wardian.vm.traps import TrapCode
 
 if TYPE_CHECKING:
@@ -51,27 +61,22 @@ CALL_WORDS: Final = 8
 CALL_MIXED: Final = 3
 THROWN: Final = 3
 """Exceptions with that many integers are."""
+_RETURNED: Final[Mapping[str, NumType]] = MappingProxyType({"w": I64, "f": F64, "v": V128})
 RESULTS: Final[Mapping[str, tuple[NumType, ...]]] = MappingProxyType(
-    {"": (), "w": (I64,), "f": (F64,), "v": (V128,)}
+    {
+        "": (),
+        **{letter: (t,) for letter, t in _RETURNED.items()},
+        **{x + y: (_RETURNED[x], _RETURNED[y]) for x, y in product(_RETURNED, repeat=2)},
+        MANY: (I64,) * (MAX_REGISTER_RESULTS + 1),
+    }
 )
-"""What a call returns -> how stencils take it: both floats are the low part of the same register."""
-_CALL_TYPES: Final = MappingProxyType({"w": I64, "f": F64, "v": V128})
+"""What a call returns -> how stencils take it: both floats are the low part of the same register. How many results go
+to a buffer, and of what types, makes no difference to the call."""
+_THROWN_TYPES: Final[Mapping[str, ValType]] = MappingProxyType({**_RETURNED, FUNCTION: FUNCREF})
 _RESULT: Final = MappingProxyType({I64: "%t0", F64: "%f0", V128: ""})
 """Where stencils have the result of a call; a vector is in its slots."""
 GLOBALS: Final = MappingProxyType({"i32": I32, "i64": I64, "f32": F32, "f64": F64})
-
-
-@final
-class Want(Record):
-    """A stencil to be: ``template`` with registers renamed, as ``key`` of ``group``; ``before`` it operands are fetched
-    from slots, ``after`` it the result is put into one."""
-
-    group: str
-    key: int
-    template: str
-    names: Mapping[str, str] = MappingProxyType({})
-    before: str = ""
-    after: str = ""
+"""And vectors, which are in slots."""
 
 
 def plain_rows() -> Iterator[Row]:
@@ -87,145 +92,6 @@ def _types(row: Row) -> tuple[tuple[NumType, ...], NumType]:
     return params, result
 
 
-@final
-class Maker:
-    """Collects templates and wants of one flavour, then has LLVM make them."""
-
-    def __init__(self, flavour: Flavour) -> None:
-        table = TableType(FUNCREF, TypeLimits(0, None, False))
-        self.facts = Facts(flavour.options, flavour.memory(), table)
-        self._is64 = flavour.is64
-        self._texts: dict[str, str] = {}
-        self._declared: set[str] = set()
-        self._names: dict[object, str] = {}
-        self._wants: list[Want] = []
-        self._raw: list[tuple[str, int, str]] = []
-
-    def template(self, key: object, build: Callable[[Template], bool | None]) -> str:
-        """Name of the template of ``key``, built once. ``build`` tells whether it has ended the function itself."""
-        name = self._names.get(key)
-        if name is None:
-            name = self._names[key] = f"t{len(self._names)}"
-            template = Template(self.facts, handlers())
-            self._texts[name] = template.text(name, ends=bool(build(template)))
-            self._declared |= template.lo.b.declared
-        return name
-
-    def shaped(
-        self,
-        group: str,
-        params: tuple[NumType, ...],
-        constants: tuple[bool, ...],
-        result: NumType | None,
-        build: Callable[[Template], bool | None],
-    ) -> None:
-        """A group with a stencil for every shape; ``build`` is called with the operands on the stack."""
-        for shape in dict.fromkeys(variants(tuple(CLASS[t] for t in params), constants, result and CLASS[result])):
-            plan = place(shape, params, result)
-
-            def one(t: Template, plan: Plan = plan) -> bool | None:
-                for position, of_type in enumerate(params):
-                    t.operand(position, plan.registers[position], of_type)
-                ends = build(t)
-                if result is not None:
-                    t.result(plan.registers[-1])
-                return ends
-
-            template = self.template((group, plan.registers), one)
-            self._wants.append(Want(group, pack(shape), template, plan.names, plan.before, plan.after))
-
-    def single(self, group: str, key: int, build: Callable[[Template], bool | None]) -> None:
-        """A stencil as the template is."""
-        self._wants.append(Want(group, key, self.template((group, key), build)))
-
-    def raw(self, group: str, key: int, assembly: str) -> None:
-        """A stencil written in assembler."""
-        self._raw.append((group, key, assembly))
-
-    # -- the library ---------------------------------------------------------------------------------------------------
-
-    def make(self, backend: Backend) -> bytes:
-        """The encoded library."""
-        found, constants = self._compiled(backend)
-        source = Source(constants)
-        numbered: list[tuple[str, int, int]] = []
-        for want in self._wants:
-            text = renamed(found[want.template], want.names, machine.X86_64, source.next, want.before, want.after)
-            numbered.append((want.group, want.key, source.add(text)))
-        for group, key, assembly in self._raw:
-            numbered.append((group, key, source.add(assembly)))
-        parts, pool = source.parts(backend.assemble(source.text()))
-        groups: dict[str, list[tuple[int, Part]]] = {}
-        for group, key, number in numbered:
-            groups.setdefault(group, []).append((key, parts[number]))
-        return encode(groups, pool)
-
-    def _compiled(self, backend: Backend) -> tuple[dict[str, Body], dict[str, str]]:
-        text = "\n".join(self._texts.values())
-        symbols = ["next", "target", *(f"trap_{code.name}" for code in TrapCode)]
-        types = ", ".join(t for _, t in machine.PARAMETERS)
-        declared = [f"declare dso_local ghccc void @{symbol}({types})" for symbol in symbols]
-        lines = [backend.stencil_preamble(), *declared, "@table = external hidden global i8", declarations(text)]
-        lines += [*sorted(self._declared), text, METADATA]
-        return bodies(backend.assembly("\n".join(lines)))
-
-
-@final
-class Plan(Record):
-    """How a shape becomes a template: the template's register of each place (``""``: a constant), what these are
-    renamed to, and the code that fetches and stores what is in slots."""
-
-    registers: tuple[str, ...]
-    names: dict[str, str]
-    before: str
-    after: str
-
-
-def place(shape: Shape, params: tuple[NumType, ...], result: NumType | None) -> Plan:
-    """Equal places get equal registers; slots get registers nothing else uses."""
-    taken: dict[tuple[int, int], str] = {}
-    registers: list[str] = []
-    names: dict[str, str] = {}
-    spare = [iter(machine.SPARE_WORDS), iter(machine.SPARE_VECTORS)]
-    before = after = ""
-    fetched: dict[int, tuple[str, str]] = {}
-    types = params if result is None else (*params, result)
-    for position, (code, of_type) in enumerate(zip(shape, types, strict=True)):
-        is_result = result is not None and position == len(params)
-        cls = CLASS[of_type]
-        fresh = register_of(3 if is_result else position, cls)
-        if code == CONSTANT:
-            registers.append("")
-        elif code == SLOT:
-            if is_result and cls in fetched:
-                register, actual = fetched[cls]
-            else:
-                register, family = fresh, next(spare[cls])
-                actual = family[0]
-                names.update(_renaming(register, cls, family))
-            registers.append(register)
-            if is_result:
-                after = machine.store(of_type.name, actual)
-            else:
-                fetched[cls] = register, actual
-                before += machine.fetch(of_type.name, "ABC"[position], actual)
-        else:
-            register = taken.setdefault((cls, code), fresh)
-            registers.append(register)
-            families = machine.X86_64.words if cls == WORD else machine.X86_64.vectors
-            names.update(_renaming(register, cls, families[code]))
-    return Plan(tuple(registers), {old: new for old, new in names.items() if old != new}, before, after)
-
-
-def _renaming(register: str, cls: int, family: tuple[str, ...]) -> dict[str, str]:
-    families = machine.X86_64.words if cls == WORD else machine.X86_64.vectors
-    return dict(zip(families[_HOME[register]], family, strict=True))
-
-
-_HOME: Final = MappingProxyType({f"%{letter}{i}": i for letter in "tf" for i in range(OPERANDS)})
-"""Template register -> operand code of the machine register it is."""
-
-
 # -- what there is -----------------------------------------------------------------------------------------------------
 
 
@@ -239,6 +105,8 @@ def collect(flavour: Flavour) -> Maker:
     _control(maker)
     _calls(maker)
     _on_slots(maker, flavour)
+    references(maker)
+    tables(maker)
     if flavour.options.exceptions:
         _exceptions(maker)
     _tiers(maker)
@@ -327,6 +195,20 @@ def _variables(maker: Maker) -> None:
 
         maker.shaped(f"global.get {name} {where}", (), (), of_type, read)
         maker.shaped(f"global.set {name} {where}", (of_type,), (CLASS[of_type] == WORD,), None, write)
+    for indirect in (False, True):
+        maker.facts.about(indirect=indirect, type=V128)
+        where = "far" if indirect else "near"
+
+        def read_vector(t: Template) -> None:
+            t.do(BY_NAME["global.get"], Hole("I_s"))
+            t.result("")
+
+        def write_vector(t: Template) -> None:
+            push_operands(t, (V128,))
+            t.do(BY_NAME["global.set"], Hole("I_s"))
+
+        maker.single(f"global.get v128 {where}", SLOT, read_vector)
+        maker.single(f"global.set v128 {where}", SLOT, write_vector)
     for name, of_type in {"w": I64, "f": F64}.items():
 
         def select(t: Template) -> None:
@@ -418,14 +300,15 @@ def _tiers(maker: Maker) -> None:
 
         def enter(t: Template, results: tuple[NumType, ...] = results) -> None:
             code = t.lo.b.cast("inttoptr", ("%t0", "i64"), "ptr")
-            kind = t.lo.facts.llvm(results[0]) if results else "void"
-            value = t.lo.b.call(kind, code, [("%ctx", "ptr"), ("%fp", "ptr")], "tailcc ")
+            t.enter(code, results)
             t.clobber(keep_floats=False)
-            if results:
-                t.lo.push(value)
+            if len(results) == 1:
                 t.result(_RESULT[results[0]])
+            else:
+                t.results("D_s", results)
 
-        maker.single(f"enter {name}", 0, enter)
+        if name != MANY:
+            maker.single(f"enter {name}", 0, enter)
 
 
 def call_shapes() -> Iterable[str]:
@@ -441,12 +324,13 @@ def _calls(maker: Maker) -> None:
 
 def call(maker: Maker, kind: str, params: str, result: str) -> None:
     """A call (:func:`wardian.compile.baseline.facts.call_group`): operands in neighbouring slots from ``A`` on; ``I``:
-    where the FUNCREF is, or the type word; ``J``: where the table is."""
-    types = tuple(_CALL_TYPES[letter] for letter in params)
+    where the FUNCREF is, or the type word; ``J``: where the table is; ``C``: where the type is among the ancestors of a
+    subtype; ``B``: slots that are a buffer for results."""
+    types = tuple(_RETURNED[letter] for letter in params)
     results = RESULTS[result]
     group = call_group(kind, params, result)
     # No register is renamed here, for some of those a call's arguments travel in are operand registers as well.
-    register = _RESULT[results[0]] if results else ""
+    register = _RESULT[results[0]] if len(results) == 1 else ""
     for code in (0, SLOT) if register else (SLOT,) if results else (0,):
 
         def build(t: Template, code: int = code) -> None:
@@ -454,14 +338,26 @@ def call(maker: Maker, kind: str, params: str, result: str) -> None:
             facts.about(indirect=kind == "far")
             facts.signature = FuncType(types, results)
             push_slots(t, "A_s", types)
-            if kind == "indirect":
-                push_slots_from(t, len(types) + params.count("v"))
+            t.buffer("B_s")
+            facts.subtypes = kind.endswith(SUBTYPES)
+            above = len(types) + params.count("v")
+            if kind.startswith("indirect"):
+                address = I64 if kind.startswith("indirect64") else I32
+                facts.tables = [table(FUNCREF, address)]
+                push_slots_from(t, above, address)
                 t.do(BY_NAME["call_indirect"], (Hole("I_s"), 0))
+            elif kind == "ref":
+                push_slots_from(t, above, FUNCREF)
+                t.do(BY_NAME["call_ref"], 0)
             else:
                 call_function(t, kind == "far")
             facts.signature = FuncType((), ())
-            if results:
+            if len(results) == 1:
                 t.result("" if code == SLOT else register)
+            elif result == MANY:
+                t.lo.pop_n(len(results))
+            else:
+                t.results("D_s", results)
             t.clobber(keep_floats=False)
 
         maker.single(group, code, build)
@@ -533,6 +429,22 @@ def _exceptions(maker: Maker) -> None:
 
         maker.shaped(payload_group(of_type), (), (), of_type, payload)
 
+    def vector(t: Template) -> None:
+        at = t.lo.b.offset(heap.pointer(t.lo, pending(t)), Hole("I_s"))
+        t.lo.push(heap.read(t.lo, at, V128, None))
+        t.result("")
+
+    maker.single(payload_group(V128), SLOT, vector)
+    for how, type_ in functions_in_the_heap().items():
+
+        def function(t: Template, how: str = how, type_: RefType = type_) -> None:
+            maker.facts.subtypes = how == OPEN
+            at = t.lo.b.offset(heap.pointer(t.lo, pending(t)), Hole("I_s"))
+            t.lo.push(heap.read(t.lo, at, type_, None))
+            t.result("")
+
+        maker.single(payload_group(how), SLOT, function)
+
     def exception(t: Template) -> None:
         t.lo.push(pending(t))
 
@@ -546,7 +458,7 @@ def _exceptions(maker: Maker) -> None:
 
 def throw(maker: Maker, letters: str) -> None:
     """A ``throw`` of values in neighbouring slots from ``A`` on, with the tag at ``I``."""
-    types = tuple(_CALL_TYPES[letter] for letter in letters)
+    types = tuple(_THROWN_TYPES[letter] for letter in letters)
 
     def build(t: Template) -> bool:
         maker.facts.signature = FuncType(types, ())
@@ -555,13 +467,20 @@ def throw(maker: Maker, letters: str) -> None:
         maker.facts.signature = FuncType((), ())
         return True
 
-    maker.single(throw_group([CLASS[t] for t in types]), 0, build)
+    maker.single(throw_group(letters), 0, build)
 
 
-def push_slots_from(t: Template, position: int) -> None:
-    """Push the ``i32`` in the slot ``position`` places after ``A``."""
+def functions_in_the_heap() -> dict[str, RefType]:
+    """Types of function references that come out of the heap: ``J``: the type word; ``C``: where it is among the
+    ancestors of a subtype."""
+    some = RefType(True, Hole("J_s"))
+    return {ANY: FUNCREF, FINAL: some, OPEN: some}
+
+
+def push_slots_from(t: Template, position: int, type: ValType) -> None:
+    """Push what is in the slot ``position`` places after ``A``."""
     b = t.lo.b
-    t.lo.push(b.load(b.offset(("%fp", "ptr"), Hole("A_s", -8 * position)), "i32", ""))
+    t.lo.push(b.load(b.offset(("%fp", "ptr"), Hole("A_s", -8 * position)), t.lo.facts.llvm(type), ""))
 
 
 def call_function(t: Template, imported: bool) -> None:
@@ -585,6 +504,19 @@ def _frames(maker: Maker) -> None:
     for count in range(0, machine.STACK_ARGUMENTS, 2):
         text = machine.vector_result() + machine.epilogue(count)
         maker.raw("return v", pack((SLOT, count // 2)), text)
+    for pair in (name for name in RESULTS if len(name) == MAX_REGISTER_RESULTS):
+        for count in range(0, machine.STACK_ARGUMENTS, 2):
+            text = machine.result_pair(pair) + machine.epilogue(count)
+            maker.raw(f"return {pair}", pack((0, count // 2)), text)
+    for letter, of_type in (("w", I64), ("v", V128)):
+
+        def into_buffer(t: Template, of_type: NumType = of_type) -> None:
+            push_operands(t, (of_type, I64))
+            b = t.lo.b
+            buffer = b.cast("inttoptr", t.lo.pop(), "ptr")
+            b.store(t.lo.pop(), b.offset(buffer, Hole("I_s")), "")
+
+        maker.single(f"give {letter}", 0, into_buffer)
     results: tuple[tuple[str, int | None], ...] = (("", None), ("w", WORD), ("f", FLOAT))
     for name, kind in results:
         codes: list[int] = [0] if kind is None else [*range(OPERANDS + PINNED[kind]), SLOT]

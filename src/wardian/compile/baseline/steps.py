@@ -5,15 +5,16 @@ Invariant: a row without a step here is :class:`Unsupported`; meaning is in the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from types import MappingProxyType
 from typing import Final, NoReturn
 
 from wardian.compile.baseline.exceptions import land_exceptions, throw, throw_ref, try_table
-from wardian.compile.baseline.facts import COMPARISONS, PLAIN, memory_offset
+from wardian.compile.baseline.facts import COMPARISONS, LETTERS, MANY, PLAIN, SUBTYPES, classes_of, memory_offset
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
+from wardian.compile.baseline.references import REFERENCE_STEPS
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, SLOT, VECTOR, WORD, Place
 from wardian.compile.baseline.slots import (
     atomic_call,
@@ -24,13 +25,15 @@ from wardian.compile.baseline.slots import (
     select_vector,
     set_vector,
     shuffle,
+    take,
     vector_const,
     works_on_slots,
 )
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS, Row
-from wardian.syntax.types import F32, F64, I32, I64, V128, NumType
+from wardian.syntax.types import F32, F64, I32, I64, V128, NumType, ValType
+from wardian.vm.abi import RESULT_SLOT
 
 _BR_IF: Final = 0x0D
 _IF: Final = 0x04
@@ -162,13 +165,19 @@ def _local_tee(c: Baseline, offset: int, row: Row, imm: int) -> None:
 
 def _global_get(c: Baseline, offset: int, row: Row, imm: int) -> None:
     group, at, cls = c.facts.global_("global.get", imm)
+    if cls == VECTOR:
+        c.emit(group.get(SLOT), d=give(c), i=at)
+        return
     d = c.own(len(c.ops), cls)
     c.emit(group.get(d[0]), d=d[1], i=at)
     c.ops.append(d)
 
 
 def _global_set(c: Baseline, offset: int, row: Row, imm: int) -> None:
-    group, at, _ = c.facts.global_("global.set", imm)
+    group, at, cls = c.facts.global_("global.set", imm)
+    if cls == VECTOR:
+        c.emit(group.get(SLOT), a=take(c), i=at)
+        return
     a = c.ops.pop()
     c.emit(group.get(a[0]), a=a[1], i=at)
 
@@ -396,35 +405,68 @@ def _call(c: Baseline, offset: int, row: Row, imm: int) -> None:
     facts = c.facts
     indirect, at = facts.layout.func_ref(imm)
     type_index = facts.module.func_type_index(imm)
-    group, classes, result = facts.call("far" if indirect else "near", type_index)
-    _finish_call(c, group, c.arguments(len(classes)), result, at)
+    group, classes, results = facts.call("far" if indirect else "near", type_index)
+    _finish_call(c, group, c.arguments(len(classes)), type_index, results, at)
 
 
 def _call_indirect(c: Baseline, offset: int, row: Row, imm: tuple[int, int]) -> None:
     type_index, table = imm
     facts = c.facts
-    if facts.tables[table].limits.is64:
-        raise Unsupported("table64")
+    kind = "indirect64" if facts.tables[table].limits.is64 else "indirect"
+    above = 0
     if not facts.module.types[type_index].final:
-        raise Unsupported("subtypes")
-    group, classes, result = facts.call("indirect", type_index)
-    _finish_call(c, group, c.arguments(len(classes) + 1), result, 8 * type_index, facts.layout.tables + 8 * table)
+        kind += SUBTYPES
+        above = facts.above(type_index)
+    group, classes, results = facts.call(kind, type_index)
+    at = facts.layout.tables + 8 * table
+    _finish_call(c, group, c.arguments(len(classes) + 1), type_index, results, 8 * type_index, at, above)
 
 
-def _finish_call(c: Baseline, group: Group, first: int, result: int | None, i: int, j: int = 0) -> None:
+def _call_ref(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    group, classes, results = c.facts.call("ref", imm)
+    _finish_call(c, group, c.arguments(len(classes) + 1), imm, results)
+
+
+def _finish_call(
+    c: Baseline, group: Group, first: int, type_index: int, results: str, i: int = 0, j: int = 0, above: int = 0
+) -> None:
+    """Call with operands that are in slots from ``first`` on, and push the results."""
     c.save_floats()
-    if result is None:
-        c.unwind(c.emit(group.get(0), a=first, i=i, j=j))
+    if len(results) == 1 and results != MANY:
+        cls = LETTERS.index(results)
+        if cls == VECTOR:
+            code, d = SLOT, give(c)
+        else:
+            place = c.slot(len(c.ops), cls) if c.ops else c.own(0, cls)
+            code, d = place[0], place[1]
+            c.ops.append(place)
+        c.unwind(c.emit(group.get(code), a=first, c=above, d=d, i=i, j=j))
         c.restore_floats()
         return
-    if result == VECTOR:
-        c.unwind(c.emit(group.get(SLOT), a=first, d=give(c), i=i, j=j))
-        c.restore_floats()
-        return
-    d = c.slot(len(c.ops), result) if c.ops else c.own(0, result)
-    c.unwind(c.emit(group.get(d[0]), a=first, d=d[1], i=i, j=j))
+    types = c.facts.func_type(type_index).results
+    depth = len(c.ops)
+    classes = classes_of(types)
+    for cls in classes:
+        c.ops.append(c.slot(len(c.ops), cls))
+    buffer = 0
+    if results == MANY:
+        # Slots above the results, in ascending order, two for each.
+        buffer = c.slot(depth + len(classes) + 2 * len(types), WORD)[1]
+    d = c.slot(depth, WORD)[1] if results else 0
+    c.unwind(c.emit(group.get(SLOT if results else 0), a=first, b=buffer, c=above, d=d, i=i, j=j))
+    if results == MANY:
+        _fetch_results(c, types, depth, buffer)
     c.restore_floats()
-    c.ops.append(d)
+
+
+def _fetch_results(c: Baseline, types: Sequence[ValType], depth: int, buffer: int) -> None:
+    """From the buffer into the slots of the operands from ``depth`` on."""
+    for i, of_type in enumerate(types):
+        at = buffer + RESULT_SLOT * i
+        for half in (8, 0) if of_type is V128 else (0,):
+            place = c.ops[depth]
+            c.move((SLOT, at + half, place[2]), place)
+            depth += 1
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -462,6 +504,7 @@ _CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.AtomicWait: atomic_call,
         f.AtomicNotify: atomic_call,
         f.AtomicFence: fence,
+        **REFERENCE_STEPS,
     }
 )
 _DEAD: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
@@ -492,6 +535,8 @@ def _step_of(row: Row) -> Step:
         return _load
     if isinstance(family, f.Call | f.CallIndirect) and not family.tail:
         return _call if isinstance(family, f.Call) else _call_indirect
+    if isinstance(family, f.CallRef) and not family.tail:
+        return _call_ref
     if works_on_slots(row):
         return on_slots
     return _CONTROL.get(type(family), _refuse)

@@ -17,12 +17,34 @@ from wardian.compile.emit import Value
 from wardian.compile.function import Handlers, Lowering, ModuleFacts
 from wardian.compile.options import CodeOptions
 from wardian.syntax.instructions import Row
-from wardian.syntax.types import F32, F64, I32, I64, V128, FuncType, GlobalType, MemoryType, TableType, ValType
+from wardian.syntax.types import (
+    EXTERNREF,
+    F32,
+    F64,
+    FUNCREF,
+    I32,
+    I64,
+    V128,
+    FuncType,
+    GlobalType,
+    MemoryType,
+    NumType,
+    TableType,
+    ValType,
+)
 from wardian.vm.traps import TrapCode
 
 SLOT_BYTES: Final = 8
 
-_TYPES: Final = {I32: "i32", I64: "i64", F32: "float", F64: "double", V128: "<16 x i8>"}
+_TYPES: Final = {
+    I32: "i32",
+    I64: "i64",
+    F32: "float",
+    F64: "double",
+    V128: "<16 x i8>",
+    FUNCREF: "ptr",
+    EXTERNREF: "i32",
+}
 CLASS: Final = {I32: WORD, I64: WORD, F32: FLOAT, F64: FLOAT}
 
 _ALL: Final = ", ".join([f"{t} {n}" for n, t in PARAMETERS])
@@ -40,8 +62,10 @@ class _Layout:
 
     counts = (0, 0)
     memories = Anywhere("J_s")
-    tables = Anywhere("J_s")
+    tables = Anywhere("J_s", "C_s")
     tags = Anywhere("I_s")
+    datas = Anywhere("I_s")
+    elems = Anywhere("I_s")
 
     def __init__(self, indirect: bool) -> None:
         self._indirect = indirect
@@ -54,7 +78,7 @@ class _Layout:
 
 
 @final
-class _One:
+class One:
     """A list all of whose items are the same one."""
 
     def __init__(self, item: object) -> None:
@@ -65,10 +89,11 @@ class _One:
 
 
 @final
-class _Final:
-    """A type without subtypes."""
+class _Type:
+    """A type of the module."""
 
-    final = True
+    def __init__(self, final: bool) -> None:
+        self.final = final
 
 
 @final
@@ -83,29 +108,40 @@ class Facts:
     """Stands for the :class:`ModuleFacts` of every module of one flavour."""
 
     has_objects = False
-    types = _One(_Final())
-    tags = _One(_Tag())
+    tags = One(_Tag())
 
-    def __init__(self, options: CodeOptions, memory: MemoryType, table: TableType) -> None:
+    def __init__(self, options: CodeOptions, memory: MemoryType) -> None:
         self.options = options
-        self.memories = _One(memory)
-        self.tables = _One(table)
+        self.memories = One(memory)
+        self.tables: list[TableType] | One = []
+        """Of the next template. The element's type is that of any function or any other reference."""
+        self.subtypes = False
+        """May types of the next template have subtypes?"""
         self.layout = _Layout(indirect=False)
-        self.globals = _One(GlobalType(I32, True))
+        self.globals = One(GlobalType(I32, True))
         self.signature = FuncType((), ())
         self.module = self
         self.funcs = (0,)
 
+    @property
+    def types(self) -> One:
+        return One(_Type(not self.subtypes))
+
     def func_type(self, type_index: int) -> FuncType:
         return self.signature
 
+    def depth(self, type_index: int) -> Hole:
+        """Where a type is in a row of the table of ancestors."""
+        return Hole("C_s")
+
     def llvm(self, type: ValType) -> str:
-        return _TYPES[cast(Any, type)]
+        # Types of functions that only a hole is known of are not in the list.
+        return _TYPES.get(type) or "ptr"
 
     def about(self, *, indirect: bool, type: ValType = I32) -> None:
         """Say where the global or function of the next template is, and what the global holds."""
         self.layout = _Layout(indirect)
-        self.globals = _One(GlobalType(type, True))
+        self.globals = One(GlobalType(type, True))
 
 
 @final
@@ -158,6 +194,33 @@ class Template:
         elif value[1] == "float":
             value = b.with_lane(("poison", "<4 x float>"), value, 0)
         self._changes[register] = value[0]
+
+    def results(self, first: str, types: Sequence[NumType]) -> None:
+        """Pop results into neighbouring slots of which the hole ``first`` is the first."""
+        b = self.lo.b
+        at = 0
+        values = []
+        for value, t in zip(self.lo.pop_n(len(types)), types, strict=True):
+            at -= SLOT_BYTES if t is V128 else 0
+            values.append((value, at))
+            at -= SLOT_BYTES
+        for value, at in values:
+            b.store(value, b.offset(("%fp", "ptr"), Hole(first, at)), "")
+
+    def buffer(self, hole: str) -> None:
+        """Results that go to a buffer go to the slots at ``hole``."""
+        self.lo.results_at(self.lo.b.offset(("%fp", "ptr"), Hole(hole)))
+
+    def enter(self, code: Value, results: Sequence[NumType]) -> None:
+        """Call what goes on in this frame, and push its results."""
+        b = self.lo.b
+        kinds = [self.lo.facts.llvm(t) for t in results]
+        kind = "void" if not kinds else kinds[0] if len(kinds) == 1 else f"{{ {', '.join(kinds)} }}"
+        value = b.call(kind, code, [("%ctx", "ptr"), ("%fp", "ptr")], "tailcc ")
+        if len(kinds) == 1:
+            self.lo.push(value)
+        elif kinds:
+            self.lo.stack += [b.extract(value, i, name) for i, name in enumerate(kinds)]
 
     def change(self, parameter: str, value: str) -> None:
         """What goes on has ``value`` for a parameter."""
