@@ -173,6 +173,8 @@ def test_limits() -> None:
         ((rec(struct(b"\x64\2\0"), VOID),), "unknown type 2"),
         ((sub(VOID, 1), sub(VOID)), "unknown type 1"),
         ((sub(VOID, 0),), "unknown type 0"),
+        # A chain that leads nowhere, followed on behalf of a type before it.
+        ((rec(sub(struct(b"\x64\2\0")), sub(struct(b"\x64\3\0"), 0), sub(VOID), sub(VOID, 3)),), "unknown type 3"),
         ((VOID, sub(VOID, 0)), "sub type 1 does not match super type 0"),
         ((sub(VOID), sub(struct(), 0)), "sub type 1 does not match super type 0"),
         ((sub(struct(b"\x7f\0")), sub(struct(), 0)), "sub type 1 does not match super type 0"),

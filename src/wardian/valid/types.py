@@ -132,8 +132,11 @@ class TypeContext:
             if count > 1:
                 bounds.check("rec_group", count)
             self._add_group(first, count, known)
+            # All chains of the group first: comparing structures follows those of later types too.
             for index in range(first, first + count):
-                self._check_supers(index, bounds)
+                self._place_below_super(index, bounds)
+            for index in range(first, first + count):
+                self._check_structure(index)
 
     def __len__(self) -> int:
         return len(self._subs)
@@ -196,7 +199,8 @@ class TypeContext:
 
     # -- declared supertypes -------------------------------------------------------------------------------------------
 
-    def _check_supers(self, index: int, limits: Limits) -> None:
+    def _place_below_super(self, index: int, limits: Limits) -> None:
+        """Check that the chain of supertypes leads back, and not too far: from here on it can be followed."""
         sub = self._subs[index]
         if not sub.supers:
             self.depth.append(0)
@@ -206,13 +210,20 @@ class TypeContext:
         parent = sub.supers[0]
         if parent >= index:
             raise self._fail(f"unknown type {parent}: the super type of type {index} must come before it")
+        depth = self.depth[parent] + 1
+        limits.check("subtype_depth", depth)
+        self.depth.append(depth)
+
+    def _check_structure(self, index: int) -> None:
+        """Check that a type is what its supertype says. All chains of its group have been looked at."""
+        sub = self._subs[index]
+        if not sub.supers:
+            return
+        parent = sub.supers[0]
         sup = self._subs[parent]
         if sup.final or not self._matches_comp(sub.comp, sup.comp):
             why = "which is final" if sup.final else "by its structure"
             raise self._fail(f"sub type {index} does not match super type {parent} {why}")
-        depth = self.depth[parent] + 1
-        limits.check("subtype_depth", depth)
-        self.depth.append(depth)
 
     def _matches_comp(self, a: CompType, b: CompType) -> bool:
         if isinstance(a, FuncType):
