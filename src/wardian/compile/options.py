@@ -35,7 +35,10 @@ class CodeOptions(Record):
         if tuple(given) != cls.__match_args__:
             raise ValueError("these are no options of generated code")
         defaults = cls().__dict__
-        return cls(**{name: _value(type(defaults[name]), text) for name, text in given.items()})
+        made = cls(**{name: _value(type(defaults[name]), text) for name, text in given.items()})
+        if made.opt not in _OPTS or any(getattr(made, name) not in known for name, known in _PROTECTION.items()):
+            raise ValueError("these are no options of this version")
+        return made
 
     def lacking(self, wanted: CodeOptions) -> list[str]:
         """What is wanted of code that was compiled with these options does not have."""
@@ -50,6 +53,7 @@ class CodeOptions(Record):
         return self.__replace__(optimise_below=0).encode()
 
 
+_OPTS: Final = ("O0", "O2", "baseline")
 _PROTECTION: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType({"checks": ("guard", "explicit")})
 """Options that protect -> their values, each of which also does for who wants an earlier one."""
 

@@ -18,6 +18,7 @@ from wardian.compile.baseline.library import Library
 from wardian.compile.bundle import Bundle
 from wardian.compile.cache import Cache
 from wardian.compile.link import Image
+from wardian.compile.options import CodeOptions
 from wardian.errors import ArtifactError, BadInput, Refused
 
 KEY = "0" * 40
@@ -53,7 +54,7 @@ def _signed_bundle(data: bytes) -> None:
     """With the digest that belongs to them: whoever made them had no key to guess, or has it."""
     for key in (None, b"key"):
         flag = int(key is not None)
-        signed = bundle._HEAD.pack(bundle.MAGIC, 1, flag, bundle._digest(flag, data, key)) + data
+        signed = bundle._HEAD.pack(bundle.MAGIC, bundle._VERSION, flag, bundle._digest(flag, data, key)) + data
         try:
             found = Bundle.decode(signed, key)
         except ArtifactError:
@@ -64,16 +65,29 @@ def _signed_bundle(data: bytes) -> None:
 def _parts(data: bytes) -> None:
     """The parts of a bundle that say what it holds, the others being right."""
     size = len(data) // 3
-    made = Bundle(EMPTY + data[:size], "O2", "guard", False, data[size : 2 * size], data[2 * size :]).encode()
+    made = Bundle(EMPTY + data[:size], CodeOptions(), data[size : 2 * size], data[2 * size :]).encode()
     try:
-        module = Module.deserialize(made, _engine())
+        module = Module.deserialize(made, _engine("modules"))
     except (BadInput, Refused):
         return
     assert module.decl.source == EMPTY + data[:size]
 
 
+def _options(data: bytes) -> None:
+    """How it was compiled, in words that an engine has to make sense of."""
+    right, wrong = CodeOptions().encode().encode(), data[: len(CodeOptions().encode())]
+    parts = Bundle(EMPTY, CodeOptions(), Functions.join(None, []).encode(), b"").encode()[bundle._HEAD.size :]
+    signed = parts.replace(right, wrong.ljust(len(right)))
+    made = bundle._HEAD.pack(bundle.MAGIC, bundle._VERSION, 0, bundle._digest(0, signed, None)) + signed
+    try:
+        Module.deserialize(made, _engine("instances")).instantiate()
+    except (BadInput, Refused):
+        pass
+
+
 @cache
-def _engine() -> Engine:
+def _engine(purpose: str) -> Engine:
+    """One that is given glue out of the input makes no instances: that would run it."""
     return Engine(Config(cache=False))
 
 
@@ -105,7 +119,7 @@ def _entry(data: bytes) -> None:
 
 
 KINDS: tuple[Callable[[bytes], None], ...] = (
-    _functions, _images, _library, _raw_bundle, _signed_bundle, _parts, _entry,
+    _functions, _images, _library, _raw_bundle, _signed_bundle, _parts, _entry, _options,
 )  # fmt: skip
 
 
@@ -117,12 +131,14 @@ def seeds() -> Iterator[bytes]:
     yield b"\0" + functions
     yield b"\1" + images
     yield b"\2WST1" + b"\1\0\0\0\1\0\0\0\2\0\0\0ab\1\0\1\0\0\0g" + b"\5\0\0\0\x20\0\0\0" + b"\3\0\1\0\1abc" + bytes(16)
-    whole = Bundle(EMPTY, "O2", "guard", True, functions, images).encode()
+    whole = Bundle(EMPTY, CodeOptions(), functions, images).encode()
     yield b"\3" + whole
     yield b"\4" + whole[bundle._HEAD.size :]
     size = len(images)
     yield b"\5" + b"\0\2\1a".ljust(size, b"\0") + functions.ljust(size, b"\0") + images
     yield b"\6WARDIAN\1" + bytes(40)
+    for options in (CodeOptions(), CodeOptions("baseline", "guard", True)):
+        yield b"\7" + options.encode().encode()
 
 
 def run(data: bytes) -> None:

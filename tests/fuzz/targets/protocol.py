@@ -20,6 +20,7 @@ from wardian.limits import Limits
 from wardian.sandbox import border
 from wardian.sandbox.isolated import Isolated, IsolatedJob
 from wardian.sandbox.result import RunResult
+from wardian.sandbox.task import Task
 
 RAW = 0xFF
 """In place of a frame's kind: bytes that stand in the stream as they are."""
@@ -76,8 +77,8 @@ def _engine() -> Engine:
 def _parent(make: bool) -> Isolated:
     """The parent's side of a run whose worker is not there: what it says comes from the input."""
     job = IsolatedJob(
-        b"\0asm\1\0\0\0", False, _engine(), Limits(), Grants(), True, "f", (), 1.0, None, {}, None,
-        Isolation(tuple(LAYERS)), make={"0" * 40: (1,)} if make else None,
+        b"\0asm\1\0\0\0", False, _engine(), Task(Limits(), Grants(), "f", timeout=1.0), Isolation(tuple(LAYERS)),
+        make={"0" * 40: (1,)} if make else None,
     )  # fmt: skip
     worker = SimpleNamespace(ended=None, kill=lambda: None)
     parent = Isolated(job, worker)  # type: ignore[arg-type]
