@@ -11,28 +11,13 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple, final
 
-from wardian.compile.baseline.holes import NAMES
-from wardian.compile.baseline.machine import Registers
+from wardian.compile.baseline.machines import Machine, Syntax
 
 _FUNCTION: Final = re.compile(r"^([A-Za-z_]\w*):\n(.*?)^\.Lfunc_end", re.MULTILINE | re.DOTALL)
 _CONSTANT: Final = re.compile(r"^(\.LCPI\d+_\d+):\n((?:\s+\.(?:quad|long|short|byte|zero)\b.*\n)+)", re.MULTILINE)
-_REGISTER: Final = re.compile(r"%(\w+)")
 _LOCAL: Final = re.compile(r"\.LBB\d+_\d+")
 _POOL: Final = re.compile(r"\.LCPI(\d+_\d+)")
 _BLOCK: Final = re.compile(r"^(\.LBB\d+_\d+):$")
-_JUMP: Final = re.compile(r"^\tjmp\t([A-Za-z_]\w*)$")
-_RELATIVE_HOLE: Final = re.compile(rf"^\tleaq\t([{''.join(NAMES)}]_s\S*)\(%rip\), ", re.MULTILINE)
-_CONDITIONAL: Final = re.compile(r"^\tj(\w+)\t(\S+)$")
-
-_OPPOSITE: Final = dict(
-    pair
-    for x, y in (("e", "ne"), ("l", "ge"), ("le", "g"), ("b", "ae"), ("be", "a"), ("s", "ns"), ("p", "np"), ("o", "no"))
-    for pair in ((x, y), (y, x))
-)
-
-
-UNSIGNED: Final = 8
-"""Added to the hole of a 64-bit field that takes a 32-bit number without its sign."""
 
 
 class Body(NamedTuple):
@@ -43,53 +28,50 @@ class Body(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A piece of machine code. ``numbers`` are ``(offset, hole, added)`` of 32-bit fields, ``wide`` of 64-bit ones,
-    ``jumps`` are ``(offset, symbol, added)`` of fields relative to their own address."""
+    """A piece of machine code; ``fields`` are ``(offset, kind, symbol, added)``, see
+    :attr:`wardian.compile.baseline.machines.Machine.RELOCATIONS`."""
 
     code: bytes
-    numbers: tuple[tuple[int, int, int], ...]
-    wide: tuple[tuple[int, int, int], ...]
-    jumps: tuple[tuple[int, str, int], ...]
+    fields: tuple[tuple[int, str, str, int], ...]
 
 
-def bodies(assembly: str) -> tuple[dict[str, Body], dict[str, str]]:
+def bodies(assembly: str, syntax: Syntax) -> tuple[dict[str, Body], dict[str, str]]:
     """Each function's instructions, and each constant's directives, by name."""
-    text = re.sub(r"[ \t]*#.*$", "", assembly, flags=re.MULTILINE).replace("@PLT", "")
-    # A hole is a number, but LLVM takes it for an address, which a shared object has relative to where it is.
-    text = _RELATIVE_HOLE.sub(r"\tmovq\t$\1, ", text)
+    text = syntax.rewritten(re.sub(rf"[ \t]*{syntax.comment}.*$", "", assembly, flags=re.MULTILINE))
     constants = {_POOL.sub(r"K\1", name): data for name, data in _CONSTANT.findall(text)}
     found = {}
     for name, body in _FUNCTION.findall(text):
         lines = [line for line in body.splitlines() if line.strip() and not re.match(r"\s+\.", line)]
-        lines = [_POOL.sub(r"K\1", line) for line in _tidy(lines)]
-        found[name] = Body(tuple(lines), frozenset(_REGISTER.findall("\n".join(lines))))
+        lines = [_POOL.sub(r"K\1", line) for line in _tidy(lines, syntax)]
+        found[name] = Body(tuple(lines), frozenset(syntax.register.findall("\n".join(lines))))
     return found, constants
 
 
-def _tidy(lines: list[str]) -> list[str]:
+def _tidy(lines: list[str], syntax: Syntax) -> list[str]:
     """Jumps to blocks that only jump on go there at once, and the jump to what follows comes last and is dropped."""
     onward: dict[str, str] = {}
     i = 0
     while i < len(lines):
         block = _BLOCK.match(lines[i])
-        jump = _JUMP.match(lines[i + 1]) if block and i + 1 < len(lines) else None
-        if block and jump and i and lines[i - 1].startswith(("\tjmp", "\tret")):
+        jump = syntax.jump.match(lines[i + 1]) if block and i + 1 < len(lines) else None
+        if block and jump and i and lines[i - 1].startswith(syntax.leaves):
             onward[block[1]] = jump[1]
             del lines[i : i + 2]
         else:
             i += 1
     lines = [_LOCAL.sub(lambda found: onward.get(found[0], found[0]), line) for line in lines]
-    if len(lines) > 1 and (jump := _JUMP.match(lines[-1])) and jump[1] != "next":
-        other = _CONDITIONAL.match(lines[-2])
-        if other and other[2] == "next" and other[1] in _OPPOSITE:
-            lines[-2:] = [f"\tj{_OPPOSITE[other[1]]}\t{jump[1]}", "\tjmp\tnext"]
-    if lines and lines[-1] == "\tjmp\tnext":
+    if len(lines) > 1 and (jump := syntax.jump.match(lines[-1])) and jump[1] != "next":
+        other = syntax.conditional.match(lines[-2])
+        opposite = syntax.opposite(other[1]) if other and other[2] == "next" else None
+        if opposite is not None:
+            lines[-2:] = [f"{opposite}{jump[1]}", f"{syntax.jump_to}next"]
+    if lines and lines[-1] == f"{syntax.jump_to}next":
         lines.pop()
     return lines
 
 
 def renamed(
-    body: Body, names: Mapping[str, str], registers: Registers, unique: int, before: str = "", after: str = ""
+    body: Body, names: Mapping[str, str], machine: Machine, unique: int, before: str = "", after: str = ""
 ) -> str:
     """The instructions with registers exchanged (at once, so two may swap) and local labels made unique.
 
@@ -99,7 +81,9 @@ def renamed(
     assert not clash, f"a stencil uses {clash} itself"
 
     def register(found: re.Match[str]) -> str:
-        return "%" + names.get(found[1], found[1])
+        return sigil + names.get(found[1], found[1])
+
+    sigil, registers = machine.SYNTAX.sigil, machine.REGISTERS
 
     text = "\n".join(body.lines)
     if names:
@@ -116,14 +100,15 @@ _NEXT: Final = re.compile(r"\bnext$", re.MULTILINE)
 class Source:
     """Assembler source of many stencils, and their machine code afterwards."""
 
-    def __init__(self, constants: Mapping[str, str]) -> None:
+    def __init__(self, constants: Mapping[str, str], machine: Machine) -> None:
+        self._machine = machine
         self._lines = [".text"]
         self._constants = constants
         self._count = 0
 
     def add(self, text: str) -> int:
         """The number the stencil will have."""
-        self._lines.append(f"s{self._count}:\n{text}")
+        self._lines.append(f"stencil{self._count}:\n{text}")
         self._count += 1
         return self._count - 1
 
@@ -136,32 +121,27 @@ class Source:
         data = ['.section .rodata.k,"a",@progbits', ".p2align 6"]
         for name, directives in self._constants.items():
             data.append(f".globl {name}\n.p2align 6\n{name}:\n{directives}")
-        whole = "\n".join([*self._lines, f"s{self._count}:", "nop", *data, "Kend:", ".byte 0"])
+        whole = "\n".join([*self._lines, f"stencil{self._count}:", "nop", *data, "Kend:", ".byte 0"])
         quoted = whole.replace("\\", "\\5C").replace('"', "\\22").replace("\t", " ")
         return "\n".join(f'module asm "{line}"' for line in quoted.splitlines())
 
     def parts(self, obj: bytes) -> tuple[list[Part], dict[str, bytes]]:
         """The stencils by number and the constants by name, out of the ELF object the text became."""
         elf = _Elf(obj)
-        starts = [elf.symbols[f"s{i}"][1] for i in range(self._count + 1)]
-        section = elf.symbols["s0"][0]
+        starts = [elf.symbols[f"stencil{i}"][1] for i in range(self._count + 1)]
+        section = elf.symbols["stencil0"][0]
         code = elf.content(section)
         relocations = sorted(elf.relocations(section))
+        kinds = self._machine.RELOCATIONS
         found = []
         at = 0
         for i in range(self._count):
-            numbers, wides, jumps = [], [], []
+            fields = []
             while at < len(relocations) and relocations[at][0] < starts[i + 1]:
-                offset, kind, symbol, added = relocations[at]
-                place = offset - starts[i]
-                if kind in _RELATIVE:
-                    jumps.append((place, symbol, added))
-                elif _WIDTH[kind] == 4:
-                    numbers.append((place, NAMES.index(symbol[0]), added))
-                else:
-                    wides.append((place, NAMES.index(symbol[0]) | (UNSIGNED if symbol.endswith("_u") else 0), added))
+                offset, number, symbol, added = relocations[at]
+                fields.append((offset - starts[i], kinds[number], symbol, added))
                 at += 1
-            found.append(Part(code[starts[i] : starts[i + 1]], tuple(numbers), tuple(wides), tuple(jumps)))
+            found.append(Part(code[starts[i] : starts[i + 1]], tuple(fields)))
         return found, self._pool(elf)
 
     def _pool(self, elf: _Elf) -> dict[str, bytes]:
@@ -172,11 +152,6 @@ class Source:
         sizes = {name: _data_size(directives) for name, directives in self._constants.items()}
         return {name: content[elf.symbols[name][1] :][:size] for name, size in sizes.items()}
 
-
-_RELATIVE: Final = frozenset({2, 4})
-"""R_X86_64_PC32, R_X86_64_PLT32."""
-_WIDTH: Final = {1: 8, 10: 4, 11: 4}
-"""R_X86_64_64, _32, _32S -> bytes."""
 
 _DATA: Final = {".quad": 8, ".long": 4, ".short": 2, ".byte": 1}
 

@@ -13,10 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, TypeAlias, final
 
-from wardian.compile.baseline.assembler import UNSIGNED
 from wardian.compile.baseline.facts import MANY, BaselineFacts, classes_of, local_class, results_name
 from wardian.compile.baseline.heat import Heat
-from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, Group, Stencil
+from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, UNSIGNED, Group, Stencil
 from wardian.compile.baseline.machine import (
     FIRST_STACK_ARGUMENT,
     FLOAT_ARGUMENTS,

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from typing import Final, TypeAlias, final
 
 from wardian.compile.baseline.assembler import Part
+from wardian.compile.baseline.holes import NAMES
+from wardian.compile.baseline.machines import JUMP, NUMBER, WIDE
 from wardian.vm.traps import TrapCode
 
 NEXT: Final = 0
@@ -28,6 +30,9 @@ _SYMBOLS: Final = {
     **{f"trap_{code.name}": TRAPS + code for code in TrapCode},
 }
 
+UNSIGNED: Final = 8
+"""Added to the hole of a 64-bit field that takes a 32-bit number without its sign."""
+
 Field: TypeAlias = "tuple[int, int, int]"
 
 _GROUP: Final = struct.Struct("<HI")
@@ -39,7 +44,8 @@ _CONSTANT: Final = struct.Struct("<I")
 
 @final
 class Stencil:
-    """As :class:`Part`, but a jump's symbol is a number."""
+    """A piece of machine code. ``numbers`` are ``(offset, hole, added)`` of 32-bit fields, ``wide`` of 64-bit ones,
+    ``jumps`` are ``(offset, symbol, added)`` of fields relative to their own address."""
 
     __slots__ = ("code", "jumps", "numbers", "wide")
 
@@ -145,7 +151,14 @@ def encode(groups: Mapping[str, Iterable[tuple[int, Part]]], constants: Mapping[
 
 
 def _encoded(part: Part, symbols: Mapping[str, int]) -> bytes:
-    jumps = [(at, symbols[symbol], added) for at, symbol, added in part.jumps]
-    fields = [*part.numbers, *part.wide, *jumps]
-    counts = len(part.numbers), len(part.wide), len(jumps)
+    numbers = [(at, NAMES.index(symbol[0]), added) for at, kind, symbol, added in part.fields if kind == NUMBER]
+    wide = [
+        (at, NAMES.index(symbol[0]) | (UNSIGNED if symbol.endswith("_u") else 0), added)
+        for at, kind, symbol, added in part.fields
+        if kind == WIDE
+    ]
+    jumps = [(at, symbols[symbol], added) for at, kind, symbol, added in part.fields if kind == JUMP]
+    counts = len(numbers), len(wide), len(jumps)
+    assert sum(counts) == len(part.fields), "a kind of field the baseline compiler does not know"
+    fields = [*numbers, *wide, *jumps]
     return _PART.pack(len(part.code), *counts) + part.code + b"".join(_HOLE.pack(*field) for field in fields)

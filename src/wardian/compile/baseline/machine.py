@@ -4,7 +4,7 @@
 | DANGER. The assembler here runs as it stands. It holds frames together; everything else is LLVM's.                   |
 +----------------------------------------------------------------------------------------------------------------------+
 
-One row per architecture. Stencils use LLVM's ``ghccc``: everything travels in registers and nothing is saved. Its
+For x86-64. Stencils use LLVM's ``ghccc``: everything travels in registers and nothing is saved. Its
 parameters are, in order: context, frame, three pinned integer locals, four integer operands, the base of memory 0, and
 six vector registers, of which the last two are pinned float locals. Context, memory base and pinned integers are
 registers the C convention preserves, so calls need not save them, and the frame register is the machine's frame
@@ -14,13 +14,17 @@ pointer, so backtraces find baseline frames like all others.
 from __future__ import annotations
 
 import re
+import struct
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, final
+from typing import Final
 
+from wardian.compile.baseline.holes import NAMES
+from wardian.compile.baseline.machines import JUMP, NUMBER, WIDE, Syntax, registers
 from wardian.compile.baseline.shapes import CONSTANT, SLOT
-from wardian.record import Record
 from wardian.vm.layout import HEADER, STORE
 
+CONVENTION: Final = "ghccc"
 PARAMETERS: Final = (
     ("%ctx", "ptr"),
     ("%fp", "ptr"),
@@ -42,27 +46,6 @@ PARAMETERS: Final = (
 """Of every stencil, in an order that puts each into the right register."""
 
 
-@final
-class Registers(Record):
-    """Names of one machine's registers as its assembler spells them.
-
-    ``words`` are, in the order of operand codes (four operands, three pinned locals), all spellings of each integer
-    register, widest first, and ``vectors`` those of each vector register (four operands, two pinned).
-    """
-
-    words: tuple[tuple[str, ...], ...]
-    vectors: tuple[tuple[str, ...], ...]
-    pattern: re.Pattern[str]
-
-
-def _registers(words: list[tuple[str, ...]], vectors: list[tuple[str, ...]], sigil: str) -> Registers:
-    def any_of(families: list[tuple[str, ...]]) -> re.Pattern[str]:
-        names = sorted((name for family in families for name in family), key=len, reverse=True)
-        return re.compile(sigil + "(" + "|".join(names) + r")\b")
-
-    return Registers(tuple(words), tuple(vectors), any_of(words + vectors))
-
-
 def _x86_word(name: str) -> tuple[str, ...]:
     if name[1:].isdigit():
         return name, name + "d", name + "w", name + "b"
@@ -74,11 +57,43 @@ SPARE_WORDS: Final = tuple(_x86_word(name) for name in ("r10", "r11", "rdx"))
 SPARE_VECTORS: Final = tuple((f"xmm{i}", f"ymm{i}", f"zmm{i}") for i in (12, 13, 14))
 """What is fetched from slots goes here; no stencil that has operands in slots uses them itself."""
 
-_X86_64: Final = _registers(
+REGISTERS: Final = registers(
     [_x86_word(name) for name in ("rsi", "rdi", "r8", "r9", "r12", "rbx", "r14")],
     [(f"xmm{i}", f"ymm{i}", f"zmm{i}") for i in range(1, 7)],
     "%",
 )
+
+_CONDITIONS: Final = dict(
+    pair
+    for x, y in (("e", "ne"), ("l", "ge"), ("le", "g"), ("b", "ae"), ("be", "a"), ("s", "ns"), ("p", "np"), ("o", "no"))
+    for pair in ((x, y), (y, x))
+)
+_RELATIVE_HOLE: Final = re.compile(rf"^\tleaq\t([{''.join(NAMES)}]_s\S*)\(%rip\), ", re.MULTILINE)
+
+
+def _opposite(jump: str) -> str | None:
+    condition = _CONDITIONS.get(jump.strip()[1:])
+    return None if condition is None else f"\tj{condition}\t"
+
+
+def _rewritten(text: str) -> str:
+    # A hole is a number, but LLVM takes it for an address, which a shared object has relative to where it is.
+    return _RELATIVE_HOLE.sub(r"\tmovq\t$\1, ", text.replace("@PLT", ""))
+
+
+SYNTAX: Final = Syntax(
+    comment="#",
+    sigil="%",
+    register=re.compile(r"%(\w+)"),
+    jump=re.compile(r"^\tjmp\t([A-Za-z_]\w*)$"),
+    jump_to="\tjmp\t",
+    leaves=("\tjmp", "\tret"),
+    conditional=re.compile(r"^(\tj\w+\t)(\S+)$"),
+    opposite=_opposite,
+    rewritten=_rewritten,
+)
+RELOCATIONS: Final[Mapping[int, str]] = MappingProxyType({1: WIDE, 2: JUMP, 4: JUMP, 10: NUMBER, 11: NUMBER})
+"""R_X86_64_64, _PC32, _PLT32, _32, _32S."""
 
 _SAVED: Final = ("%r15", "%r14", "%r13", "%r12", "%rbx")
 SAVED_BYTES: Final = 8 * len(_SAVED)
@@ -87,9 +102,6 @@ SAVED_BYTES: Final = 8 * len(_SAVED)
 WORD_ARGUMENTS: Final = ("%rsi", "%rdx", "%rcx", "%r8", "%r9")
 """Where the integer parameters of a function arrive, after the context in ``%rdi``."""
 FLOAT_ARGUMENTS: Final = tuple(f"%xmm{i}" for i in range(8))
-
-X86_64: Final = _X86_64
-
 
 def prologue() -> str:
     """Save what must be saved, look for room on the stack, take the frame. ``I_s``: minus the bytes of the slots."""
@@ -143,7 +155,7 @@ def load_base() -> str:
 
 
 def _name(cls: int, code: int) -> str:
-    return "%" + (X86_64.words if cls == 0 else X86_64.vectors)[code][0]
+    return "%" + (REGISTERS.words if cls == 0 else REGISTERS.vectors)[code][0]
 
 
 def argument(cls: int, register: str, code: int) -> str:
@@ -201,7 +213,7 @@ def clear_slot() -> str:
 
 
 def clear_word(code: int) -> str:
-    name = "%" + X86_64.words[code][1]
+    name = "%" + REGISTERS.words[code][1]
     return f" xorl {name}, {name}\n"
 
 
@@ -232,3 +244,11 @@ def move(cls: int, source: int, target: int) -> str:
         return f" movq {of}, %rax\n movq %rax, {to}\n"
     whole = cls == 1 and source != SLOT and target != SLOT
     return f" {'movaps' if whole else 'movq'} {of}, {to}\n"
+
+
+_FIELDS: Final = MappingProxyType({NUMBER: struct.Struct("<i"), WIDE: struct.Struct("<q"), JUMP: struct.Struct("<i")})
+
+
+def patch(code: bytearray, at: int, kind: str, value: int) -> None:
+    """See :class:`wardian.compile.baseline.machines.Machine`."""
+    _FIELDS[kind].pack_into(code, at, value)

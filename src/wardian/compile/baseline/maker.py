@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, final
 
-from wardian.compile.baseline import machine
 from wardian.compile.baseline.assembler import Body, Part, Source, bodies, renamed
 from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.holes import declarations
 from wardian.compile.baseline.library import encode
+from wardian.compile.baseline.machines import Machine, machine_of
 from wardian.compile.baseline.shapes import CONSTANT, OPERANDS, SLOT, WORD, Shape, pack, variants
 from wardian.compile.baseline.templates import CLASS, Facts, Template, register_of
 from wardian.compile.emit import METADATA
@@ -43,7 +43,8 @@ class Want(Record):
 class Maker:
     """Collects templates and wants of one flavour, then has LLVM make them."""
 
-    def __init__(self, flavour: Flavour) -> None:
+    def __init__(self, flavour: Flavour, architecture: str = "x86_64") -> None:
+        self.machine = machine_of(architecture)
         self.facts = Facts(flavour.options, flavour.memory())
         self._is64 = flavour.is64
         self._texts: dict[str, str] = {}
@@ -57,7 +58,7 @@ class Maker:
         name = self._names.get(key)
         if name is None:
             name = self._names[key] = f"t{len(self._names)}"
-            template = Template(self.facts, handlers())
+            template = Template(self.facts, handlers(), self.machine)
             self._texts[name] = template.text(name, ends=bool(build(template)))
             self._declared |= template.lo.b.declared
         return name
@@ -72,7 +73,7 @@ class Maker:
     ) -> None:
         """A group with a stencil for every shape; ``build`` is called with the operands on the stack."""
         for shape in dict.fromkeys(variants(tuple(CLASS[t] for t in params), constants, result and CLASS[result])):
-            plan = place(shape, params, result)
+            plan = place(self.machine, shape, params, result)
 
             def one(t: Template, plan: Plan = plan) -> bool | None:
                 for position, of_type in enumerate(params):
@@ -97,11 +98,15 @@ class Maker:
 
     def make(self, backend: Backend) -> bytes:
         """The encoded library."""
+        return encode(*self.parts(backend))
+
+    def parts(self, backend: Backend) -> tuple[dict[str, list[tuple[int, Part]]], dict[str, bytes]]:
+        """The stencils of each group, by key, and the constants they refer to."""
         found, constants = self._compiled(backend)
-        source = Source(constants)
+        source = Source(constants, self.machine)
         numbered: list[tuple[str, int, int]] = []
         for want in self._wants:
-            text = renamed(found[want.template], want.names, machine.X86_64, source.next, want.before, want.after)
+            text = renamed(found[want.template], want.names, self.machine, source.next, want.before, want.after)
             numbered.append((want.group, want.key, source.add(text)))
         for group, key, assembly in self._raw:
             numbered.append((group, key, source.add(assembly)))
@@ -109,16 +114,16 @@ class Maker:
         groups: dict[str, list[tuple[int, Part]]] = {}
         for group, key, number in numbered:
             groups.setdefault(group, []).append((key, parts[number]))
-        return encode(groups, pool)
+        return groups, pool
 
     def _compiled(self, backend: Backend) -> tuple[dict[str, Body], dict[str, str]]:
         text = "\n".join(self._texts.values())
         symbols = ["next", "target", *(f"trap_{code.name}" for code in TrapCode)]
-        types = ", ".join(t for _, t in machine.PARAMETERS)
-        declared = [f"declare dso_local ghccc void @{symbol}({types})" for symbol in symbols]
+        types = ", ".join(t for _, t in self.machine.PARAMETERS)
+        declared = [f"declare dso_local {self.machine.CONVENTION} void @{symbol}({types})" for symbol in symbols]
         lines = [backend.stencil_preamble(), *declared, "@table = external hidden global i8", declarations(text)]
         lines += [*sorted(self._declared), text, METADATA]
-        return bodies(backend.assembly("\n".join(lines)))
+        return bodies(backend.assembly("\n".join(lines)), self.machine.SYNTAX)
 
 
 @final
@@ -132,7 +137,7 @@ class Plan(Record):
     after: str
 
 
-def place(shape: Shape, params: tuple[NumType, ...], result: NumType | None) -> Plan:
+def place(machine: Machine, shape: Shape, params: tuple[NumType, ...], result: NumType | None) -> Plan:
     """Equal places get equal registers; slots get registers nothing else uses."""
     taken: dict[tuple[int, int], str] = {}
     registers: list[str] = []
@@ -153,7 +158,7 @@ def place(shape: Shape, params: tuple[NumType, ...], result: NumType | None) -> 
             else:
                 register, family = fresh, next(spare[cls])
                 actual = family[0]
-                names.update(_renaming(register, cls, family))
+                names.update(_renaming(machine, register, cls, family))
             registers.append(register)
             if is_result:
                 after = machine.store(of_type.name, actual)
@@ -163,13 +168,13 @@ def place(shape: Shape, params: tuple[NumType, ...], result: NumType | None) -> 
         else:
             register = taken.setdefault((cls, code), fresh)
             registers.append(register)
-            families = machine.X86_64.words if cls == WORD else machine.X86_64.vectors
-            names.update(_renaming(register, cls, families[code]))
+            families = machine.REGISTERS.words if cls == WORD else machine.REGISTERS.vectors
+            names.update(_renaming(machine, register, cls, families[code]))
     return Plan(tuple(registers), {old: new for old, new in names.items() if old != new}, before, after)
 
 
-def _renaming(register: str, cls: int, family: tuple[str, ...]) -> dict[str, str]:
-    families = machine.X86_64.words if cls == WORD else machine.X86_64.vectors
+def _renaming(machine: Machine, register: str, cls: int, family: tuple[str, ...]) -> dict[str, str]:
+    families = machine.REGISTERS.words if cls == WORD else machine.REGISTERS.vectors
     return dict(zip(families[_HOME[register]], family, strict=True))
 
 

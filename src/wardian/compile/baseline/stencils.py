@@ -13,7 +13,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from wardian.compile import exceptions, heap
-from wardian.compile.baseline import machine
 from wardian.compile.baseline.facts import (
     ANY,
     COMPARISONS,
@@ -95,9 +94,9 @@ def _types(row: Row) -> tuple[tuple[NumType, ...], NumType]:
 # -- what there is -----------------------------------------------------------------------------------------------------
 
 
-def collect(flavour: Flavour) -> Maker:
+def collect(flavour: Flavour, architecture: str = "x86_64") -> Maker:
     """Everything the baseline compiler asks for."""
-    maker = Maker(flavour)
+    maker = Maker(flavour, architecture)
     _numeric(maker)
     _memory(maker, flavour)
     _variables(maker)
@@ -223,7 +222,7 @@ def _moves(maker: Maker) -> None:
         codes = [*range(OPERANDS + PINNED[cls]), SLOT]
         for source, target in product([*codes, CONSTANT] if cls == WORD else codes, codes):
             if source != target or source == SLOT:
-                maker.raw(f"move {name}", pack((source, target)), machine.move(cls, source, target))
+                maker.raw(f"move {name}", pack((source, target)), maker.machine.move(cls, source, target))
     for name, of_type, symbol in (("w", I64, "A_q"), ("d", F64, "A_q"), ("s", F32, "A_u")):
 
         def constant(t: Template, of_type: ValType = of_type, symbol: str = symbol) -> None:
@@ -491,22 +490,23 @@ def call_function(t: Template, imported: bool) -> None:
 
 
 def _frames(maker: Maker) -> None:
-    maker.raw("prologue", 0, machine.prologue())
-    maker.raw("base", 0, machine.load_base())
-    for cls, arguments in ((WORD, machine.WORD_ARGUMENTS), (FLOAT, machine.FLOAT_ARGUMENTS)):
+    stacked = range(0, maker.machine.STACK_ARGUMENTS, 2)
+    maker.raw("prologue", 0, maker.machine.prologue())
+    maker.raw("base", 0, maker.machine.load_base())
+    for cls, arguments in ((WORD, maker.machine.WORD_ARGUMENTS), (FLOAT, maker.machine.FLOAT_ARGUMENTS)):
         for number, register in enumerate(arguments):
             for code in (*range(OPERANDS, OPERANDS + PINNED[cls]), SLOT):
-                maker.raw("argument " + "wf"[cls], pack((number, code)), machine.argument(cls, register, code))
+                maker.raw("argument " + "wf"[cls], pack((number, code)), maker.machine.argument(cls, register, code))
         for code in (*range(OPERANDS, OPERANDS + PINNED[cls]), SLOT):
-            maker.raw("stack argument " + "wf"[cls], code, machine.stack_argument(cls, code))
-    for number, register in enumerate(machine.FLOAT_ARGUMENTS):
-        maker.raw("argument v", number, machine.vector_argument(register))
-    for count in range(0, machine.STACK_ARGUMENTS, 2):
-        text = machine.vector_result() + machine.epilogue(count)
+            maker.raw("stack argument " + "wf"[cls], code, maker.machine.stack_argument(cls, code))
+    for number, register in enumerate(maker.machine.FLOAT_ARGUMENTS):
+        maker.raw("argument v", number, maker.machine.vector_argument(register))
+    for count in stacked:
+        text = maker.machine.vector_result() + maker.machine.epilogue(count)
         maker.raw("return v", pack((SLOT, count // 2)), text)
     for pair in (name for name in RESULTS if len(name) == MAX_REGISTER_RESULTS):
-        for count in range(0, machine.STACK_ARGUMENTS, 2):
-            text = machine.result_pair(pair) + machine.epilogue(count)
+        for count in stacked:
+            text = maker.machine.result_pair(pair) + maker.machine.epilogue(count)
             maker.raw(f"return {pair}", pack((0, count // 2)), text)
     for letter, of_type in (("w", I64), ("v", V128)):
 
@@ -520,15 +520,15 @@ def _frames(maker: Maker) -> None:
     results: tuple[tuple[str, int | None], ...] = (("", None), ("w", WORD), ("f", FLOAT))
     for name, kind in results:
         codes: list[int] = [0] if kind is None else [*range(OPERANDS + PINNED[kind]), SLOT]
-        for code, count in product([*codes, CONSTANT] if kind == WORD else codes, range(0, machine.STACK_ARGUMENTS, 2)):
-            text = machine.result(kind, code) + machine.epilogue(count)
+        for code, count in product([*codes, CONSTANT] if kind == WORD else codes, stacked):
+            text = maker.machine.result(kind, code) + maker.machine.epilogue(count)
             maker.raw(f"return {name}", pack((code, count // 2)), text)
-    maker.raw("clear", 0, machine.clear())
-    maker.raw("clear word", SLOT, machine.clear_slot())
+    maker.raw("clear", 0, maker.machine.clear())
+    maker.raw("clear word", SLOT, maker.machine.clear_slot())
     for code in range(OPERANDS, OPERANDS + PINNED[WORD]):
-        maker.raw("clear word", code, machine.clear_word(code))
+        maker.raw("clear word", code, maker.machine.clear_word(code))
     for code in range(OPERANDS, OPERANDS + PINNED[FLOAT]):
-        maker.raw("clear float", code, machine.clear_float(code))
+        maker.raw("clear float", code, maker.machine.clear_float(code))
 
 
 def library(flavour: Flavour, backend: Backend) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast, final
 
 from wardian.compile.baseline.holes import Anywhere, Hole, narrow, pointer, wide
-from wardian.compile.baseline.machine import PARAMETERS
+from wardian.compile.baseline.machines import Machine
 from wardian.compile.baseline.shapes import FLOAT, WORD
 from wardian.compile.emit import Value
 from wardian.compile.function import Handlers, Lowering, ModuleFacts
@@ -47,13 +47,11 @@ _TYPES: Final = {
 }
 CLASS: Final = {I32: WORD, I64: WORD, F32: FLOAT, F64: FLOAT}
 
-_ALL: Final = ", ".join([f"{t} {n}" for n, t in PARAMETERS])
 _OPERAND_REGISTERS: Final = (("%t0", "%t1", "%t3", "%t2"), ("%f0", "%f1", "%f3", "%f2"))
 """Of each class: what first, second and third operand are in before registers are renamed; the last is the result's."""
 KEPT: Final = ("%ctx", "%fp", "%p0", "%p1", "%p2", "%mem")
 """What survives calls by itself."""
 PINNED_FLOATS: Final = ("%f4", "%f5")
-_LOST: Final = {name: "poison" for name, _ in PARAMETERS if name not in KEPT}
 
 
 @final
@@ -148,7 +146,9 @@ class Facts:
 class Template:
     """Writes one template."""
 
-    def __init__(self, facts: Facts, handlers: Handlers) -> None:
+    def __init__(self, facts: Facts, handlers: Handlers, machine: Machine) -> None:
+        self._machine = machine
+        self._parameters = machine.PARAMETERS
         # Facts has what lowering asks of a module, as far as instructions with templates ask.
         self.lo = Lowering(cast(ModuleFacts, facts), 0, [], handlers)
         self.lo._bases[0] = ("%mem", "ptr")
@@ -232,7 +232,7 @@ class Template:
 
     def clobber(self, keep_floats: bool) -> None:
         """Operand registers, and if need be pinned floats, are lost."""
-        for name, _ in PARAMETERS:
+        for name, _ in self._parameters:
             if name not in KEPT and not (keep_floats and name in PINNED_FLOATS):
                 self._changes.setdefault(name, "poison")
 
@@ -241,8 +241,8 @@ class Template:
     def go(self, symbol: str, changes: Mapping[str, str] | None = None) -> list[str]:
         """``changes``: what parameters there have become, if not what was said."""
         changes = self._changes if changes is None else changes
-        args = ", ".join([f"{t} {changes.get(n, n)}" for n, t in PARAMETERS])
-        return [f" musttail call ghccc void {symbol}({args})", " ret void"]
+        args = ", ".join([f"{t} {changes.get(n, n)}" for n, t in self._parameters])
+        return [f" musttail call {self._machine.CONVENTION} void {symbol}({args})", " ret void"]
 
     def branch(self, *, when: bool) -> None:
         """Jump if the condition on the stack is ``when``, else go on."""
@@ -265,11 +265,13 @@ class Template:
             b.lines += self.go("@next")
         if self.lo.propagates:
             b.start("propagate")
-            b.lines += self.go("@target", _LOST)
+            b.lines += self.go("@target", {n: "poison" for n, _ in self._parameters if n not in KEPT})
         for code, label in self.lo.traps.items():
             b.start(label)
             b.lines += self.go(f"@trap_{TrapCode(code).name}", {})
-        lines = [f"define ghccc void @{name}({_ALL}) #0 {{", "entry:", *b.entry, " br label %start", *b.lines, "}"]
+        params = ", ".join([f"{t} {n}" for n, t in self._parameters])
+        first = f"define {self._machine.CONVENTION} void @{name}({params}) #0 {{"
+        lines = [first, "entry:", *b.entry, " br label %start", *b.lines, "}"]
         return "\n".join(lines)
 
 
