@@ -1,4 +1,4 @@
-"""What the generator of stencils asks of an architecture, and which architectures there are.
+"""What the generator of stencils asks of an architecture.
 
 Invariant: the generator itself names no register, no instruction and no relocation; whatever it has to know of a
 machine stands in that machine's file. ``x86_64`` is what the engine runs on; stencils for ``aarch64`` are made and
@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from importlib import import_module
-from types import MappingProxyType
-from typing import Final, Protocol, cast, final
+from typing import Final, Protocol, final
 
 from wardian.record import Record
 
@@ -119,11 +117,3 @@ class Machine(Protocol):
 
     def patch(self, code: bytearray, at: int, kind: str, value: int) -> None:
         """Put a number, or a distance, into the field at ``at``. Raises ``struct.error`` if it does not fit."""
-
-
-_MODULES: Final = MappingProxyType({"x86_64": "machine", "aarch64": "aarch64"})
-
-
-def machine_of(architecture: str) -> Machine:
-    """The machine with LLVM's name for it. Raises ``KeyError``."""
-    return cast(Machine, import_module(f"wardian.compile.baseline.{_MODULES[architecture]}"))

@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, final
 
+from wardian.compile.baseline import machine as x86_64
 from wardian.compile.baseline.assembler import Body, Part, Source, bodies, renamed
 from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.holes import declarations
 from wardian.compile.baseline.library import encode
-from wardian.compile.baseline.machines import Machine, machine_of
+from wardian.compile.baseline.machines import Machine
 from wardian.compile.baseline.shapes import CONSTANT, OPERANDS, SLOT, WORD, Shape, pack, variants
 from wardian.compile.baseline.templates import CLASS, Facts, Template, register_of
 from wardian.compile.emit import METADATA
@@ -43,8 +44,8 @@ class Want(Record):
 class Maker:
     """Collects templates and wants of one flavour, then has LLVM make them."""
 
-    def __init__(self, flavour: Flavour, architecture: str = "x86_64") -> None:
-        self.machine = machine_of(architecture)
+    def __init__(self, flavour: Flavour, machine: Machine = x86_64) -> None:
+        self.machine = machine
         self.facts = Facts(flavour.options, flavour.memory())
         self._is64 = flavour.is64
         self._texts: dict[str, str] = {}

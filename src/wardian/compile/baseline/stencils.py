@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from wardian.compile import exceptions, heap
+from wardian.compile.baseline import machine as x86_64
 from wardian.compile.baseline.facts import (
     ANY,
     COMPARISONS,
@@ -28,6 +29,7 @@ from wardian.compile.baseline.facts import (
 )
 from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.holes import Hole, narrow, wide
+from wardian.compile.baseline.machines import Machine
 from wardian.compile.baseline.maker import Maker
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, pack
 from wardian.compile.baseline.slots import immediates, signature, works_on_slots
@@ -94,9 +96,9 @@ def _types(row: Row) -> tuple[tuple[NumType, ...], NumType]:
 # -- what there is -----------------------------------------------------------------------------------------------------
 
 
-def collect(flavour: Flavour, architecture: str = "x86_64") -> Maker:
+def collect(flavour: Flavour, machine: Machine = x86_64) -> Maker:
     """Everything the baseline compiler asks for."""
-    maker = Maker(flavour, architecture)
+    maker = Maker(flavour, machine)
     _numeric(maker)
     _memory(maker, flavour)
     _variables(maker)
