@@ -107,3 +107,28 @@ def test_parameters_arrive(mode: Mode, kinds: tuple[str, ...]) -> None:
         assert exports[name]() == expected, name
     assert exports["tails"](bytes(16)) == expected
     assert len(seen) == 51 and set(seen) == {tuple(sent)}
+
+
+def test_a_local_s_register_is_no_argument_s() -> None:
+    """Whichever two floats are used most, all eight arrive, beside words and vectors."""
+    params = "(param " + " ".join(["f64", "i32", "v128", *["f64"] * 6, "f32", "f64"]) + ")"
+    floats = [0, 3, 4, 5, 6, 7, 8, 10]
+    functions = []
+    for first in floats:
+        for second in floats:
+            total = "(f64.const 0)"
+            for at in floats:
+                total = f"(f64.add (f64.mul {total} (f64.const 10)) (local.get {at}))"
+            for at in (first, second, first):
+                total = f"(f64.add (f64.sub {total} (local.get {at})) (local.get {at}))"
+            functions.append(
+                f'(func (export "{first} {second}") {params} (result f64)'
+                f" (f64.add {total} (f64.add (f64.promote_f32 (local.get 9)) (f64x2.extract_lane 0 (local.get 2)))))"
+            )
+    engine = wardian.Engine(wardian.Config(opt="baseline", cache=False))
+    it = wardian.Module(f"(module {' '.join(functions)})", engine).instantiate()
+    vector = int.from_bytes(struct.pack("<dd", 0.5, 0.0), "little")
+    for first in floats:
+        for second in floats:
+            sent = (1.0, 7, vector, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 0.25, 8.0)
+            assert it.exports[f"{first} {second}"](*sent) == 12345678.75, (first, second)

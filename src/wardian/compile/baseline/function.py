@@ -19,6 +19,7 @@ from wardian.compile.baseline.library import NEXT, POOL, TABLE, TARGET, TRAPS, U
 from wardian.compile.baseline.machine import (
     FIRST_STACK_ARGUMENT,
     FLOAT_ARGUMENTS,
+    FREE_FLOATS,
     SAVED_BYTES,
     STACK_ARGUMENTS,
     WORD_ARGUMENTS,
@@ -257,6 +258,9 @@ class Baseline:
             self.emit(group("base").get(0), i=self.facts.layout.memory_bases)
         arrived = [0, 0]
         stacked = 0
+        # A pinned float must not take a register another argument is still in.
+        crowded = len(params) - params.count(WORD) > FREE_FLOATS
+        late: list[tuple[Place, Place]] = []
         if self._results_at:
             self.emit(group("argument w").get(SLOT << 4), a=self._results_at)
             arrived[WORD] = 1
@@ -268,6 +272,10 @@ class Baseline:
                 self.emit(group("argument v").get(arrived[FLOAT]), a=value)
                 arrived[FLOAT] += 1
                 continue
+            if crowded and cls == FLOAT and code != SLOT and arrived[FLOAT] < _REGISTERS[FLOAT]:
+                shadow = next(slot for home, slot in self._floats if home is self.home[local])
+                late.append((shadow, self.home[local]))
+                code, value = shadow[0], shadow[1]
             if arrived[cls] < _REGISTERS[cls]:
                 self.emit(group("argument " + "wf"[cls]).get(arrived[cls] | code << 4), a=value)
                 arrived[cls] += 1
@@ -275,6 +283,8 @@ class Baseline:
             at = FIRST_STACK_ARGUMENT + 8 * stacked
             self.emit(group("stack argument " + "wf"[cls]).get(code), a=value, i=at)
             stacked += 1
+        for shadow, home in late:
+            self.move(shadow, home)
         if stacked > STACK_ARGUMENTS:
             raise Unsupported("many parameters")
         self._pops = stacked // 2 << 4

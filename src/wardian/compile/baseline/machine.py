@@ -102,6 +102,8 @@ SAVED_BYTES: Final = 8 * len(_SAVED)
 WORD_ARGUMENTS: Final = ("%rsi", "%rdx", "%rcx", "%r8", "%r9")
 """Where the integer parameters of a function arrive, after the context in ``%rdi``."""
 FLOAT_ARGUMENTS: Final = tuple(f"%xmm{i}" for i in range(8))
+FREE_FLOATS: Final = 5
+"""That many floats and vectors arrive in registers that are no pinned local's."""
 
 def prologue() -> str:
     """Save what must be saved, look for room on the stack, take the frame. ``I_s``: minus the bytes of the slots."""
