@@ -12,6 +12,8 @@ from wardian.errors import FeatureDisabled, LimitExceeded
 from wardian.record import Record
 
 PAGE = 65536
+UNLIMITED_FUEL: Final = (1 << 63) - 1
+"""More than a guest can spend in a thousand years; also the most there can be."""
 
 _UNITS: Final = MappingProxyType({"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40})
 
@@ -70,6 +72,8 @@ class Limits(Record):
     gc_heap: int = 1 << 30
     instances: int = 1_000_000
     stack: int = 4 << 20
+    fuel: int = UNLIMITED_FUEL
+    """Units a store's guests may spend; counted by engines with ``Config(fuel=True)`` only."""
 
     def check(self, name: str, value: int) -> None:
         """Raise :class:`LimitExceeded` if ``value`` is above the bound ``name``."""

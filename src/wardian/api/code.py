@@ -162,6 +162,10 @@ class ModuleCode:
         return bool(self.ctx.tags)
 
     @property
+    def counts_fuel(self) -> bool:
+        return self.options.fuel
+
+    @property
     def has_objects(self) -> bool:
         return has_objects(self.ctx.module)
 

@@ -32,6 +32,7 @@ class CollectorCode:
     """Implements :class:`wardian.runtime.instance.Code`."""
 
     has_objects = False
+    counts_fuel = False
 
     def __init__(self, compiler: Compiler, process: Process, glue: Callable[[str], tuple[int, int]]) -> None:
         """``glue`` gives the entry and the host stub of a signature code."""

@@ -19,6 +19,8 @@ class Config(Record):
       ``"auto"`` (default) begins with baseline and optimises what is hot, in the background, since optimising costs
       about a tenth of a millisecond per instruction.
     * ``checks``: what bounds memory accesses: ``"guard"`` pages, or ``"explicit"`` comparisons. Both are exact.
+    * ``fuel``: whether guests pay for what they do (docs/fuel.md); then ``Limits.fuel`` bounds it, and
+      :attr:`Instance.fuel` is what is left. Costs up to a quarter of their speed.
     * ``tier_up``: under ``"auto"``, after how many calls (or eight times as many turns of its loops) a function is
       optimised in the background, to be exchanged when that is done.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
@@ -29,6 +31,7 @@ class Config(Record):
 
     opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
     checks: Literal["guard", "explicit"] = "guard"
+    fuel: bool = False
     tier_up: int = 100_000
     cache: bool | str | os.PathLike[str] = True
     cache_size: int = LIMIT
@@ -49,7 +52,7 @@ class Config(Record):
 
     def code(self, opt: Literal["O0", "O2", "baseline"], *, exceptions: bool = False) -> CodeOptions:
         """What code is compiled with under these choices."""
-        return CodeOptions(opt, self.checks, exceptions)
+        return CodeOptions(opt, self.checks, exceptions, self.fuel)
 
     def cache_path(self) -> str | None:
         """Where compiled code is kept, or ``None``."""

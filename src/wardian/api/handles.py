@@ -461,6 +461,26 @@ class Instance:
             store.heap().collect()
 
     @property
+    def fuel(self) -> int:
+        """Units of fuel that guests of this instance's store may still spend (docs/fuel.md); can be set.
+
+        A host function finds here what is left at the time, and may take from it or add to it. Raises
+        :class:`Refused` if the engine does not count fuel, ``ValueError`` when set to a number below 0 or above
+        2**63 - 1.
+        """
+        self._check_counts()
+        return self._data.store.fuel
+
+    @fuel.setter
+    def fuel(self, units: int) -> None:
+        self._check_counts()
+        self._data.store.fuel = units
+
+    def _check_counts(self) -> None:
+        if not self._data.code.counts_fuel:
+            raise Refused("this instance's engine does not count fuel: make it with Config(fuel=True)")
+
+    @property
     def running(self) -> bool:
         """Is some thread inside this instance's store now?"""
         return self._data.store.root().running()

@@ -64,6 +64,7 @@ def address(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> 
     displacement = b.binary("add", index, const(offset, "i64")) if offset else index
     # SAFETY: what compile/versions.py proved only decides whether LLVM may move the access, never where it goes.
     may_trap = guarded and lo.proven is None
+    lo.faults += may_trap
     return b.index(lo.memory_base(memory), displacement), may_trap or type_.shared
 
 

@@ -11,11 +11,13 @@ basic blocks whose parameters are phis.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, final
 
 from wardian.compile import emit
 from wardian.compile.emit import CONSTANT, HOSTDATA, UNLIKELY, Emitter, Value, const, phi_text
 from wardian.compile.options import CodeOptions
+from wardian.compile.tank import Tank
 from wardian.record import Record
 from wardian.syntax.families import Family
 from wardian.syntax.instructions import Row
@@ -35,6 +37,9 @@ the headroom that :mod:`wardian.runtime` keeps."""
 
 SLOT_SIZE: Final = 16
 """Upper bound of the stack one value takes."""
+
+_WORK: Final = MappingProxyType({"memory_copy": 0, "memory_fill": 0, "table_fill": 3})
+"""Core functions that take as long as their last argument says, a number of bytes shifted right by this."""
 
 _STORE_KEY, _TYPES_KEY, _HEAP_KEY = -1, -2, -3
 """Where :meth:`Lowering._entry_word` keeps what is no memory's base."""
@@ -194,6 +199,7 @@ class Lowering:
         "count",
         "elements",
         "facts",
+        "faults",
         "frames",
         "hint",
         "index",
@@ -206,6 +212,7 @@ class Lowering:
         "resumed",
         "safepoints",
         "stack",
+        "tank",
         "traps",
         "tries",
         "type",
@@ -240,6 +247,9 @@ class Lowering:
         """Who says which calls are replaced, if any are."""
         self.proven: Exits | None = None
         """Set while a loop is lowered whose guarded accesses cannot trap; see :mod:`wardian.compile.versions`."""
+        self.tank = Tank(self.b, self.store, self.trap_if) if facts.options.fuel else None
+        self.faults = 0
+        """Accesses to memory that may fault, so far."""
         self.propagates = False
         self._attributes = "#0"
         self._handlers = handlers
@@ -361,6 +371,10 @@ class Lowering:
     def builtin(self, name: str, result: str, *args: Value) -> Value:
         """Call the core function ``name`` with this function's context first."""
         self.note_call()
+        if self.tank is not None:
+            if name in _WORK:
+                self.tank.work(self.b.binary("shl", args[-1], const(_WORK[name], "i64")))
+            self.tank.flush()
         f = self.b.load(self.b.offset(self.builtins(), builtins.SLOT[name]), "ptr", CONSTANT)
         return self.b.call(result, f, [CTX, *args])
 
@@ -434,12 +448,16 @@ class Lowering:
         args += self._parameters(type)
         self._most_args = max(self._most_args, len(args))
         result = abi.result_type(type.results, self.facts.types)
+        if self.tank is not None:
+            self.tank.flush()
         if tail:
             on_stack = abi.on_stack(self.type) or abi.on_stack(type)
             self._attributes = "#1" if on_stack else self._attributes
             self.b.tail_call(result, code, args, on_stack)
             return
         value = self.b.call(result, code, args, "tailcc ")
+        if self.tank is not None:
+            self.tank.refresh()
         if self.facts.options.exceptions:
             self._handlers.after_call(self)
         self._results(value, args, type)
@@ -458,7 +476,12 @@ class Lowering:
         args += self._parameters(type)
         symbol = inline_symbol(function - self.facts.layout.counts[0])
         result = abi.result_type(type.results, self.facts.types)
-        self._results(self.b.call(result, (f"@{symbol}", "ptr"), args, "tailcc "), args, type)
+        if self.tank is not None:
+            self.tank.flush()
+        value = self.b.call(result, (f"@{symbol}", "ptr"), args, "tailcc ")
+        if self.tank is not None:
+            self.tank.refresh()
+        self._results(value, args, type)
 
     def _results(self, value: Value, args: list[Value], type: FuncType) -> None:
         """Push what a call returned."""
@@ -555,6 +578,8 @@ class Lowering:
     def leave_function(self, frame: Frame) -> None:
         """The function's last ``end``: every return arrives here."""
         self.land(frame)
+        if self.tank is not None:
+            self.tank.flush()
         values, self.stack = self.stack, []
         b = self.b
         if len(values) > abi.MAX_REGISTER_RESULTS:
@@ -593,10 +618,14 @@ class Lowering:
         b = self.b
         for code, label in self.traps.items():
             b.start(label)
+            if self.tank is not None:
+                self.tank.flush()
             trap = b.load(b.offset(self.builtins(), builtins.SLOT["trap"]), "ptr", CONSTANT)
             b.lines.append(f" call void {trap[0]}(ptr %ctx, i32 {int(code)}) noreturn cold\n unreachable")
         if self.propagates:
             b.start("propagate")
+            if self.tank is not None:
+                self.tank.flush()
             kind = abi.result_type(self.type.results, self.facts.types)
             b.ret(None if kind == "void" else ("zeroinitializer", kind))
         result = abi.result_type(self.type.results, self.facts.types)

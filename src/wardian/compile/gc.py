@@ -95,7 +95,10 @@ def _element(lo: Lowering, type_index: int) -> tuple[FieldType, int]:
 
 def _new(lo: Lowering, type_index: int, length: Value) -> Value:
     """A new array, all zero."""
-    reference = heap.allocate_array(lo, length, _element(lo, type_index)[1])
+    size = _element(lo, type_index)[1]
+    if lo.tank is not None:
+        lo.tank.work(_scaled(lo, _wide(lo, length), size))
+    reference = heap.allocate_array(lo, length, size)
     heap.begin_array(lo, reference, heap.type_word(lo, type_index), length)
     return reference
 
@@ -255,6 +258,8 @@ def _fill(lo: Lowering, type_index: int, reference: Value, start: Value, count: 
     """Store ``value`` in a range that has been checked."""
     field, size = _element(lo, type_index)
     word = heap.function_number(lo, value) if value[1] == "ptr" else value
+    if lo.tank is not None:
+        lo.tank.work(_scaled(lo, _wide(lo, count), size))
     first = heap.element(lo, reference, start, size)
     scale = f"[{size} x i8]"
     _each(lo, count, lambda i: heap.write(lo, lo.b.index(first, _wide(lo, i), scale), field.storage, word))
@@ -265,6 +270,8 @@ def _copy_words(lo: Lowering, type_index: int, reference: Value, start: Value, s
     field, size = _element(lo, type_index)
     assert isinstance(field.storage, RefType)
     storage, type_ = field.storage, lo.facts.llvm(field.storage)
+    if lo.tank is not None:
+        lo.tank.work(_scaled(lo, _wide(lo, count), 8))
 
     def one(i: Value) -> None:
         value = lo.b.load(lo.b.index(source, _wide(lo, i), "i64"), type_, HOSTDATA)

@@ -98,6 +98,8 @@ def _ask(lo: Lowering, size: Value) -> Value:
     b = lo.b
     code = b.load(b.offset(lo.store(), STORE.at["alloc"]), "ptr", CONSTANT)
     context = b.load(b.offset(lo.store(), STORE.at["alloc_context"]), "ptr", CONSTANT)
+    if lo.tank is not None:
+        lo.tank.flush()
     made = b.call("i32", code, [context, size], "tailcc ")
     lo.trap_if(b.icmp("eq", made, const(0, "i32")), TrapCode.HEAP_EXHAUSTED)
     return made

@@ -24,6 +24,7 @@ from wardian.compile import (
     simd_memory,
 )
 from wardian.compile.emit import HINT, METADATA
+from wardian.compile.fuel import FunctionTill, Meter
 from wardian.compile.function import SMALL_FRAME, STACK_DECLARATIONS, Handler, Handlers, Lowering, ModuleFacts, Resume
 from wardian.compile.inline import Inliner
 from wardian.compile.loops import Step
@@ -176,10 +177,11 @@ _EVERY: Final = _Every()
 
 def _lowering(
     facts: ModuleFacts, ctx: ModuleContext, index: int, resume: Resume | None = None
-) -> tuple[Lowering, Lowering | Hinted]:
+) -> tuple[Lowering, Lowering | Hinted | Meter]:
     """A fresh lowering and what to give its instructions to."""
     lo = Lowering(facts, index, check_locals(ctx, index), handlers(), resume)
-    return lo, Hinted(lo, facts.hints) if facts.hints else lo
+    target = Hinted(lo, facts.hints) if facts.hints else lo
+    return lo, target if lo.tank is None else Meter(target.step, FunctionTill(lo, lo.tank))
 
 
 def _recorded(ctx: ModuleContext, index: int) -> list[Step]:

@@ -17,6 +17,7 @@ from typing import Final
 
 from wardian.compile import bounds
 from wardian.compile.emit import Emitter, Value, const
+from wardian.compile.fuel import total
 from wardian.compile.function import Exits, Lowering
 from wardian.compile.loops import Expr, Plan, Step, plans
 from wardian.syntax.families import Op
@@ -60,7 +61,7 @@ def _suits(lo: Lowering, plan: Plan) -> bool:
 def _twice(lo: Lowering, step: Callable[..., None], steps: Sequence[Step], plan: Plan) -> None:
     b = lo.b
     proven, as_written, after = b.label(), b.label(), b.label()
-    b.cond_br(_stays_inside(lo, plan), proven, as_written)
+    b.cond_br(_stays_inside(lo, plan, steps), proven, as_written)
     stack = list(lo.stack)
     b.start(proven)
     b.barrier()
@@ -85,10 +86,13 @@ def _twice(lo: Lowering, step: Callable[..., None], steps: Sequence[Step], plan:
     b.start(after)
 
 
-def _stays_inside(lo: Lowering, plan: Plan) -> Value:
-    """An ``i1``: the loop ends, and until then stays inside its memories."""
+def _stays_inside(lo: Lowering, plan: Plan, steps: Sequence[Step]) -> Value:
+    """An ``i1``: the loop ends, and until then stays inside its memories, and what it costs can be paid."""
     b = lo.b
     turns, known = _turns(lo, plan)
+    if lo.tank is not None:
+        # In one turn nothing is done twice: no loop is inside.
+        known.append(lo.tank.suffices(turns, total(row for _, row, _, _ in steps)))
     for part in plan.ranges:
         assert part.extent > 0, "an access has at least a byte"
         if part.extent > GUARD:

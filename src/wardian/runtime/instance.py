@@ -43,6 +43,10 @@ class Code(Protocol):
     def has_objects(self) -> bool:
         """Does it make or open structures, arrays or exceptions, so that its instances need a heap?"""
 
+    @property
+    def counts_fuel(self) -> bool:
+        """Do its functions pay for what they do?"""
+
     def load(self) -> None:
         """Have in :attr:`codes` all that was compiled before."""
 

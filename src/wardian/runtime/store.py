@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol, final
 
 from wardian.errors import LinkError
-from wardian.limits import Limits
+from wardian.limits import UNLIMITED_FUEL, Limits
 from wardian.runtime.native import Block, OwnedFd
 from wardian.runtime.process import Process
 from wardian.vm.layout import ACTIVATION, FUNCREF, HEADER, STORE, THREAD
@@ -89,6 +89,7 @@ class Store:
         whole = Block(STORE.size + 2 * _TABLE)
         self.block = whole.part(0, STORE.size)
         self.block[STORE.at["max_stack"]] = limits.stack
+        self.block[STORE.at["fuel"]] = limits.fuel
         self.shell = None
         self.contexts: dict[int, Any] = {}
         """Context address -> its owner: an Instance or a HostFunc."""
@@ -178,6 +179,7 @@ class Store:
         one._wakes += two._wakes
         one.expired |= two.expired
         one.block[STORE.at["interrupt"]] = one.block[STORE.at["interrupt"]] or two.block[STORE.at["interrupt"]]
+        one.fuel = min(one.fuel, two.fuel)
         one.add_roots(two._roots)
         two._merged = one
         return one
@@ -195,6 +197,19 @@ class Store:
         self.exceptions = True
         for owner in self.contexts.values():
             owner.use_exceptions()
+
+    @property
+    def fuel(self) -> int:
+        """What is left for guests of this store to spend, if their code counts it. While code runs, up to date
+        wherever that calls out."""
+        left = self.root().block[STORE.at["fuel"]]
+        return left if left <= UNLIMITED_FUEL else 0
+
+    @fuel.setter
+    def fuel(self, units: int) -> None:
+        if not 0 <= units <= UNLIMITED_FUEL:
+            raise ValueError(f"fuel must be at least 0 and below 2**63, not {units}")
+        self.root().block[STORE.at["fuel"]] = units
 
     # -- running -------------------------------------------------------------------------------------------------------
 

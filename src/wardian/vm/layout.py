@@ -56,6 +56,7 @@ STORE: Final = Struct(
     ("thread", 8),  # Thread inside this store now, or 0
     ("interrupt", 8),  # TrapCode that ends the run, or 0
     ("max_stack", 8),
+    ("fuel", 8),  # what is left of it, signed: below 0 the guest has tried to use more
     ("pending", 8),  # reference to the exception that is being thrown, or 0
     ("heap", 8),  # base address of the heap of structures, arrays, boxes and exceptions, or 0
     ("heap_memory", 8),  # its MEMORY

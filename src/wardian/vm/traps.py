@@ -29,6 +29,7 @@ class TrapCode(IntEnum):
     INTERRUPT = 14
     UNALIGNED_ATOMIC = 16
     WAIT_ON_UNSHARED_MEMORY = 17
+    OUT_OF_FUEL = 18
     NULL_STRUCTURE_REFERENCE = 30
     NULL_ARRAY_REFERENCE = 31
     NULL_I31_REFERENCE = 32
@@ -60,6 +61,7 @@ TRAPS: Final = MappingProxyType(
         TrapCode.HEAP_EXHAUSTED: ("heap_exhausted", "heap exhausted: no room for another structure or array"),
         TrapCode.TIMEOUT: ("timeout", "timeout: the deadline passed while the guest was running"),
         TrapCode.INTERRUPT: ("interrupt", "interrupted by the host"),
+        TrapCode.OUT_OF_FUEL: ("out_of_fuel", "out of fuel: the guest has used up what it was given (fuel=, --fuel)"),
         TrapCode.UNALIGNED_ATOMIC: ("unaligned_atomic", "unaligned atomic"),
         TrapCode.WAIT_ON_UNSHARED_MEMORY: ("wait_on_unshared_memory", "expected shared memory"),
     }

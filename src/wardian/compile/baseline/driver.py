@@ -10,10 +10,12 @@ from collections.abc import Callable
 from typing import final
 
 from wardian.compile.baseline.facts import BaselineFacts
+from wardian.compile.baseline.fuel import BaselineTill
 from wardian.compile.baseline.function import Baseline, FrameMap
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import Group, Library
 from wardian.compile.baseline.steps import dead, live
+from wardian.compile.fuel import Meter
 from wardian.valid.code import Validator
 from wardian.valid.context import ModuleContext
 from wardian.valid.driver import check_locals, validate_body
@@ -35,7 +37,8 @@ class BaselineCompiler:
         Raises as :func:`wardian.valid.driver.validate_body` does, and :class:`Unsupported`.
         """
         lowering = Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead(), heat, self._validator)
-        validate_body(self._ctx, index, lowering, self._validator)
+        target = Meter(lowering.step, BaselineTill(lowering)) if self._facts.fuel else lowering
+        validate_body(self._ctx, index, target, self._validator)
         return lowering.finish()
 
     def frame_map(self, index: int) -> FrameMap:

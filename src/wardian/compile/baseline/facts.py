@@ -112,6 +112,8 @@ class BaselineFacts:
         groups = library.groups
         self.exceptions = "caught" in groups
         """Does code look for pending exceptions?"""
+        self.fuel = "fuel" in groups
+        """Does code pay for what it does?"""
         none = Group(b"", {})
         self.do = [groups.get(f"do {row.name}", none) for row in ROWS]
         self.result = result_classes()

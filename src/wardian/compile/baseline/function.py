@@ -49,6 +49,9 @@ _NOT_SAID: Final = 1 << 70
 _put32: Final = struct.Struct("<i").pack_into
 _put64: Final = struct.Struct("<q").pack_into
 
+_I: Final = 4
+"""The hole ``i`` of a stencil."""
+
 _NO_PATCHES: Final[list[tuple[int, int]]] = []
 
 _LOCAL_GET: Final = BY_NAME["local.get"]
@@ -498,6 +501,12 @@ class Baseline:
                     value += 1 << 32
                 _put64(out, base + at, value)
         return self._jumps(stencil.jumps, base) if stencil.jumps else _NO_PATCHES
+
+    def fill(self, stencil: Stencil, base: int, i: int) -> None:
+        """Fill the only hole of a stencil that was copied to ``base`` once more: the ``i64`` called ``i``."""
+        ((at, hole, added),) = stencil.wide
+        assert hole == _I and not stencil.numbers, "another hole than the one that is filled again"
+        _put64(self.out, base + at, i + added)
 
     def _jumps(self, jumps: tuple[tuple[int, int, int], ...], base: int) -> list[Patch]:
         labels: list[Patch] = []

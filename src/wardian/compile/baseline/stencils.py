@@ -110,6 +110,7 @@ def collect(flavour: Flavour, machine: Machine = x86_64) -> Maker:
     tables(maker)
     if flavour.options.exceptions:
         _exceptions(maker)
+    _fuel(maker)
     _tiers(maker)
     _frames(maker)
     return maker
@@ -266,6 +267,17 @@ def _control(maker: Maker) -> None:
             return True
 
         maker.single("trap", int(code), trap)
+
+
+def _fuel(maker: Maker) -> None:
+    """Paying ``I``."""
+
+    def pay(t: Template) -> None:
+        assert t.lo.tank is not None
+        t.lo.tank.pay((wide("I_s"), "i64"))
+
+    if maker.facts.options.fuel:
+        maker.single("fuel", 0, pay)
 
 
 def _tiers(maker: Maker) -> None:
