@@ -12,6 +12,7 @@ from bench.report import Chart, Section, Table, ratio
 
 BASE: Final = "wasmtime"
 ARMED: Final = "wasmtime epochs"
+METERED: Final = "wasmtime fuel"
 
 
 def _measure(
@@ -90,3 +91,26 @@ def armed(rounds: int, only: list[str]) -> Section:
         "with a tick every 10 ms in Wasmtime.",
         ARMED, contestants, found,
     )  # fmt: skip
+
+
+def fuel(rounds: int, only: list[str]) -> Section:
+    """What counting fuel costs, here and there."""
+    contestants = [BASE, METERED] if available(BASE) else []
+    for tier in tiers():
+        contestants += [f"wardian {tier}", f"wardian {tier} fuel"]
+    with tempfile.TemporaryDirectory() as scratch:
+        programs = [p for p in chosen(own() + manifest(scratch), only) if "simd" not in p.group]
+        found = _measure(contestants, METERED, programs, rounds)
+    rows = []
+    for plain in (BASE, *(f"wardian {tier}" for tier in tiers())):
+        paid = METERED if plain == BASE else f"{plain} fuel"
+        costs = [1 / s for _, times in found if (s := speed(times, paid, plain)) is not None]
+        if costs:
+            rows.append([plain, f"{geometric(costs):.2f}", f"{max(costs):.2f}"])
+    section = _section(
+        "fuel", "Peak speed with fuel counted",
+        "The same when guests pay for what they do: `fuel=` here, `consume_fuel` in Wasmtime.", METERED, contestants,
+        found,
+    )  # fmt: skip
+    costs_table = ("Times as slow as without fuel:", Table(["", "geometric mean", "worst"], rows))
+    return section._replace(tables=[costs_table, *section.tables])

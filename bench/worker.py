@@ -46,12 +46,14 @@ def _milliseconds() -> int:
 
 
 def wardian(program: Program, clock: Clock, mode: str) -> Runner:
-    """``mode`` is a level and perhaps ``armed``."""
+    """``mode`` is a level, and perhaps ``armed`` and choices such as ``checks=explicit`` or ``fuel``."""
     import wardian
 
-    level, _, armed = mode.partition(" ")
-    level, _, checks = level.partition("-")
-    engine = wardian.Engine(wardian.Config(opt=level, checks=checks or "guard", cache=False))  # type: ignore[arg-type]
+    level, *words = mode.split(" ")
+    armed = "armed" in words
+    choices = (word.partition("=") for word in words if word != "armed")
+    chosen: dict[str, Any] = {name: value or True for name, _, value in choices}
+    engine = wardian.Engine(wardian.Config(opt=level, cache=False, **chosen))  # type: ignore[arg-type]
     module = wardian.Module.from_file(program.path, engine)
     imports: dict[str, dict[str, Callable[[], object]]] = {
         "bench": {"start": clock.start, "end": clock.end},
@@ -79,12 +81,13 @@ def wasmtime(program: Program, clock: Clock, mode: str) -> Runner:
         config.wasm_exceptions = True
     if "gc" in program.needs:
         config.wasm_function_references = config.wasm_gc = True
-    if mode:
-        config.epoch_interruption = True
+    fuel, epochs = "fuel" in mode, "epochs" in mode
+    config.consume_fuel = fuel
+    config.epoch_interruption = epochs
     engine = w.Engine(config)
     module = w.Module.from_file(engine, program.path)
     out = tempfile.mkstemp()[1]
-    if mode:
+    if epochs:
 
         def tick() -> None:
             while True:
@@ -104,8 +107,10 @@ def wasmtime(program: Program, clock: Clock, mode: str) -> Runner:
             wasi.stdin_file = program.stdin
         wasi.stdout_file = out
         store.set_wasi(wasi)
-        if mode:
+        if epochs:
             store.set_epoch_deadline(60_000)
+        if fuel:
+            store.set_fuel(1 << 62)
         linker = w.Linker(engine)
         linker.define_wasi()
         for name, function in (("start", clock.start), ("end", clock.end)):
