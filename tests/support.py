@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import fcntl
+import hashlib
 import os
 import shutil
 import subprocess
@@ -15,7 +17,10 @@ import pytest
 
 from wardian.api.engine import Engine
 from wardian.binary import body
+from wardian.compile import compiler as compiler_module
 from wardian.compile.artifact import decode_images, encode_images
+from wardian.compile.baseline.flavour import Flavour
+from wardian.compile.baseline.library import Library
 from wardian.compile.cache import Cache
 from wardian.compile.link import Image
 from wardian.limits import Features
@@ -67,7 +72,8 @@ GLUE = "WARDIAN_TEST_GLUE"
 
 
 def share_glue(engine: Engine) -> Engine:
-    """Have ``engine`` begin with the glue that other processes of this test run have compiled, and leave them its own.
+    """Have ``engine`` begin with the glue that other processes of this test run have compiled, and leave them its own;
+    stencils are shared as well.
 
     Guests' code is compiled by each process itself.
     """
@@ -86,7 +92,27 @@ def share_glue(engine: Engine) -> Engine:
 
     compiler.give_glue(images())
     atexit.register(leave)
+    compiler_module.made_library = shared_library
     return engine
+
+
+_make_library = compiler_module.made_library
+
+
+@cache
+def shared_library(wanted: Flavour) -> tuple[Library, bytes]:
+    """Stencils, made by one process of a test run for all of them."""
+    folder = Path(os.environ[GLUE])
+    shared, name = Cache(folder), f"stencils-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:40]}"
+    with open(folder / "making", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        payload = shared.load(name)
+        if payload is None:
+            payload = _make_library(wanted)[1]
+            shared.store(name, payload)
+    found = Library.decode(payload)
+    assert found is not None
+    return found, payload
 
 
 @cache

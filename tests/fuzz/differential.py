@@ -1,6 +1,7 @@
 """Differential fuzzing: random modules, called with values that hurt, in every mode of this engine and in others.
 
     python -m tests.fuzz.differential --minutes 60 [--seed S] [--keep FOLDER]
+    python -m tests.fuzz.differential --fuel --minutes 60       # this engine only: fuel left is the same in every mode
     python -m tests.fuzz.differential --only INDEX --seed S     # one case again
     python -m tests.fuzz.differential --check FILE [--calls N]  # exit code 0 if the engines differ on a module
     wasm-tools shrink PREDICATE FILE                             # with a PREDICATE that runs the line above
@@ -23,6 +24,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -100,11 +102,13 @@ def _call(function: Wrapper, rng: random.Random) -> Call:
 class Judge:
     """Runs cases on all engines and compares."""
 
-    def __init__(self, others: Sequence[Engine]) -> None:
-        """``others``: beside Wasmtime and this engine's modes."""
-        self.reference = Wasmtime()
-        first = Wardian(MODES[0])
-        self.modes: list[Engine] = [first, *(Wardian(mode, first) for mode in (*MODES[1:], *TIERS))]
+    def __init__(self, others: Sequence[Engine], *, fuel: bool = False) -> None:
+        """``others``: beside Wasmtime and this engine's modes. ``fuel``: only these modes, which count it."""
+        first = Wardian(MODES[0], fuel=fuel)
+        self.reference: Engine = first if fuel else Wasmtime()
+        self.modes: list[Engine] = [Wardian(mode, first, fuel=fuel) for mode in (*MODES[1:], *TIERS)]
+        if not fuel:
+            self.modes.insert(0, first)
         self.others = list(others)
         self.counts: Counter[str] = Counter()
 
@@ -183,6 +187,9 @@ def compare(made: Made, calls: Sequence[Call], expected: Run, actual: Run, name:
             return Difference(name, what, str(one), str(two))
     if len(expected.outcomes) != len(actual.outcomes):
         return Difference(name, "the end", f"{len(expected.outcomes)} calls", f"{len(actual.outcomes)}")
+    for (what, _), one_left, two_left in zip(whats[1:], expected.fuel, actual.fuel, strict=False):
+        if one_left != two_left:
+            return Difference(name, f"fuel after {what}", str(one_left), str(two_left))
     for memory, mine, its in zip(made.case.memories, expected.memories, actual.memories, strict=False):
         if mine != its:
             at = next((i for i, (a, b) in enumerate(zip(mine, its, strict=False)) if a != b), min(len(mine), len(its)))
@@ -194,11 +201,11 @@ def compare(made: Made, calls: Sequence[Call], expected: Run, actual: Run, name:
 # -- running many ------------------------------------------------------------------------------------------------------
 
 
-def batch(seed: int, first: int, count: int, keep: Path) -> int:
+def batch(seed: int, first: int, count: int, keep: Path, *, fuel: bool = False) -> int:
     """In the child: cases ``first`` and following. A JSON line for each finding, and now and then one with counts."""
     found = 0
-    with node() as others:
-        judge = Judge(others)
+    with nullcontext([]) if fuel else node() as others:
+        judge = Judge(others, fuel=fuel)
         for index in range(first, first + count):
             (keep / "current").write_text(str(index))
             faulthandler.dump_traceback_later(HANG, exit=True)
@@ -227,7 +234,9 @@ def _say(**what: object) -> None:
     print(json.dumps(what), flush=True)
 
 
-def campaign(seed: int, cases: int | None, until: float | None, keep: Path) -> tuple[Counter[str], list[str]]:
+def campaign(
+    seed: int, cases: int | None, until: float | None, keep: Path, *, fuel: bool = False
+) -> tuple[Counter[str], list[str]]:
     """Batches in child processes until the time is up or the cases are done: ``(counts, findings)``."""
     counts: Counter[str] = Counter()
     findings: list[str] = []
@@ -235,6 +244,7 @@ def campaign(seed: int, cases: int | None, until: float | None, keep: Path) -> t
     while (cases is None or first < cases) and (until is None or time.monotonic() < until):
         count = min(BATCH, cases - first) if cases is not None else BATCH
         command = [sys.executable, "-m", "tests.fuzz.differential", "--seed", str(seed), "--keep", str(keep)]
+        command += ["--fuel"] * fuel
         child = subprocess.run(
             [*command, "--first", str(first), "--count", str(count)],
             cwd=ROOT,
@@ -286,6 +296,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="where modules go that engines differ on")
     parser.add_argument("--only", type=int)
+    parser.add_argument("--fuel", action="store_true", help="this engine's modes only, counting fuel")
     parser.add_argument("--check", type=Path)
     parser.add_argument("--first", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
@@ -297,12 +308,12 @@ def main(argv: list[str]) -> int:
     keep = args.keep or Path(tempfile.mkdtemp(prefix="wardian-fuzz-"))
     keep.mkdir(parents=True, exist_ok=True)
     if args.only is not None:
-        return int(batch(args.seed, args.only, 1, keep) > 0)
+        return int(batch(args.seed, args.only, 1, keep, fuel=args.fuel) > 0)
     if args.first is not None:
-        batch(args.seed, args.first, args.count, keep)
+        batch(args.seed, args.first, args.count, keep, fuel=args.fuel)
         return 0
     until = time.monotonic() + 60 * args.minutes if args.minutes else None
-    counts, findings = campaign(args.seed, args.cases if until or args.cases else 100, until, keep)
+    counts, findings = campaign(args.seed, args.cases if until or args.cases else 100, until, keep, fuel=args.fuel)
     print(report(counts))
     print(f"{len(findings)} findings" + (f", modules in {keep}" if findings else ""))
     return int(bool(findings))

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import threading
 import time
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
@@ -33,15 +34,27 @@ GAVE_UP: Final = frozenset({"stack_exhausted", "heap_exhausted", "timeout", "int
 Call = tuple[str, tuple[int, ...]]
 
 
+_METERED: Final = frozenset({"out_of_fuel"})
+"""What is exact where fuel is counted."""
+
+
+def _ration(name: str, args: tuple[int, ...]) -> int:
+    """Fuel for a call: enough, or in every third case hardly any."""
+    chance = zlib.crc32(repr((name, args)).encode())
+    return 1 << 40 if chance % 3 else chance // 3 % 2000
+
+
 class Unsupported(Exception):
     """This engine cannot run the module, and need not."""
 
 
 class Run(NamedTuple):
-    """``outcomes``: of the instantiation, then of each call, up to the first that gave up. ``memories``: at the end."""
+    """``outcomes``: of the instantiation, then of each call, up to the first that gave up. ``memories``: at the end.
+    ``fuel``: what was left after each call, where it is counted."""
 
     outcomes: list[Outcome]
     memories: list[bytes]
+    fuel: tuple[int, ...] = ()
 
 
 class Engine(Protocol):
@@ -62,10 +75,14 @@ def _unsigned(values: Sequence[int]) -> tuple[int, ...]:
 class Wardian:
     """This engine in one mode."""
 
-    def __init__(self, mode: Mode, other: Wardian | None = None) -> None:
-        """``other``: one to share a compiler with, whose glue is the same in every mode."""
-        self.name = f"wardian {mode}"
-        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES, tier_up=1)  # type: ignore[arg-type]
+    def __init__(self, mode: Mode, other: Wardian | None = None, *, fuel: bool = False) -> None:
+        """``other``: one to share a compiler with, whose glue is the same in every mode. ``fuel``: count it, and give
+        calls little now and then."""
+        self.name = f"wardian {mode}{' fuel' if fuel else ''}"
+        self._fuel = fuel
+        config = wardian.Config(
+            opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES, tier_up=1, fuel=fuel  # type: ignore[arg-type]
+        )
         self._engine = wardian.Engine(config)
         if other is not None:
             self._engine.compiler = other._engine.compiler
@@ -93,6 +110,7 @@ class Wardian:
 
         if not self._try(outcomes, instantiate):
             return Run(outcomes, [])
+        left: list[int] = []
         instance, exports = made[0], made[1].exports
         for name, args in calls:
 
@@ -101,21 +119,25 @@ class Wardian:
                     got = exports[name](*args)
                 return _unsigned(() if got is None else got if isinstance(got, tuple) else (got,))
 
-            if not self._try(outcomes, call):
+            if self._fuel:
+                instance.fuel = _ration(name, args)
+            goes_on = self._try(outcomes, call)
+            if not goes_on:
                 break
+            if self._fuel:
+                left.append(instance.fuel)
         if self._engine.config.opt == "auto":
             self._engine.worker.wait()  # so that the next round runs what this one found to be hot
             if self._engine.worker.failure is not None:
                 raise self._engine.worker.failure
-        return Run(outcomes, [bytes(instance.exports[name].view()) for name in case.memories])
+        return Run(outcomes, [bytes(instance.exports[name].view()) for name in case.memories], tuple(left))
 
-    @staticmethod
-    def _try(outcomes: list[Outcome], act: Any) -> bool:
+    def _try(self, outcomes: list[Outcome], act: Any) -> bool:
         """Note how ``act()`` ends; may one go on?"""
         try:
             outcomes.append(Outcome("returned", values=act()))
         except wardian.Trap as trap:
-            outcomes.append(_trap(trap.code))
+            outcomes.append(Outcome("trap", trap.code) if self._fuel and trap.code in _METERED else _trap(trap.code))
         except wardian.FeatureDisabled as error:
             raise Unsupported(str(error)) from None
         except wardian.LimitExceeded as error:

@@ -60,7 +60,7 @@ class Wrong:
         self.alter = alter
 
     def run(self, case: Case, calls: Sequence[Call]) -> Run:
-        outcomes, memories = self.right.run(case, calls)
+        outcomes, memories, _ = self.right.run(case, calls)
         if self.alter == "value":
             outcomes = [o._replace(values=tuple(v ^ 1 for v in o.values)) for o in outcomes]
         elif self.alter == "trap":
@@ -96,3 +96,12 @@ def test_what_gave_up_is_a_difference_but_with_v8() -> None:
     two = Run([Outcome("returned"), Outcome("gave up", "timeout")], [])
     assert compare(made, made.rounds[0], one, two, "wardian") is not None
     assert compare(made, made.rounds[0], one, two, "node") is None
+
+
+def test_other_fuel_is_a_difference() -> None:
+    found = case(assembled('(module (func (export "f")))'))
+    assert found is not None
+    made = Made(found, [[("f0", ())]], False, "test")
+    run = Run([Outcome("returned"), Outcome("returned")], [], (5,))
+    assert compare(made, made.rounds[0], run, run, "wardian") is None
+    assert compare(made, made.rounds[0], run, run._replace(fuel=(6,)), "wardian") is not None

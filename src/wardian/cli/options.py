@@ -98,6 +98,7 @@ WASM_KEYS: Final[MappingProxyType[str, tuple[Callable[[str], object], str]]] = M
     {
         "timeout": (parse_duration, "stop the guest after this wall-clock time: 5s, 250ms"),
         "cpu": (parse_duration, "with --isolate, stop the guest after this processor time: 5s"),
+        "fuel": (parse_count, "units the guest may spend, about one an instruction (docs/fuel.md): 1000000000"),
         "max-memory-size": (size_option, "the most a linear memory may grow to: 64M"),
         "max-wasm-stack": (size_option, "the stack a guest may use: 512K"),
         "max-written": (size_option, "the most bytes that files may grow by, all together: 64M"),
@@ -205,12 +206,13 @@ def build_engine(
     cache: bool = True,
     lazy: bool = False,
     switches: dict[str, bool] | None = None,
+    fuel: bool = False,
 ) -> Engine:
     """The engine the options ask for; what they leave open keeps the library's default."""
     from wardian.api.config import Config
     from wardian.api.engine import Engine
 
-    chosen: dict[str, object] = {"lazy": lazy}
+    chosen: dict[str, object] = {"lazy": lazy, "fuel": fuel}
     if level is not None:
         chosen["opt"] = level
     if checks is not None:

@@ -189,6 +189,9 @@ def _finish(result: RunResult, path: str, settings: dict[str, Any]) -> int:
         say(f"{path}: stopped: {why}")
     if result.status == "interrupted":
         return INTERRUPTED
+    if result.status == "out_of_fuel":
+        say(f"{path}: stopped: {result.trap}")
+        return TRAPPED
     if result.trap is not None:
         say(f"{path}: trap: {safe(str(result.trap))}")
     return TRAPPED
@@ -250,7 +253,9 @@ def main(argv: list[str]) -> int:
     from wardian.api.module import Module
     from wardian.sandbox.run import run
 
-    engine = build_engine(level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches)
+    engine = build_engine(
+        level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches, fuel="fuel" in settings
+    )
     arguments: list[object] = list(words)
     module: Module | bytes = source
     if isolation is None or options.invoke is not None or is_compiled(source):
@@ -275,6 +280,7 @@ def main(argv: list[str]) -> int:
         terminal=terminal,
         audit=options.audit,
         timeout=settings.get("timeout"),
+        fuel=settings.get("fuel"),
         cpu=settings.get("cpu"),
         isolation=isolation,
         memory=settings.get("max-memory-size"),

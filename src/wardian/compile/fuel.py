@@ -13,6 +13,7 @@ optimised code may then not yet have written down what it paid since the last ca
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from typing import Any, Final, NamedTuple, Protocol, final
 from wardian.compile.emit import HOSTDATA, const
 from wardian.compile.function import Lowering
 from wardian.compile.tank import Tank
+from wardian.pages import renew, table
 from wardian.syntax import families as f
 from wardian.syntax.families import Op
 from wardian.syntax.instructions import ROWS, Row
@@ -83,6 +85,18 @@ def _ends() -> tuple[bool, ...]:
 def total(rows: Iterable[Row]) -> int:
     """What instructions cost together."""
     return sum([costs()[row.index] for row in rows])
+
+
+def tables() -> str:
+    """What instructions cost, for ``docs/fuel.md``."""
+    by_cost: dict[int, list[str]] = {}
+    for row in ROWS:
+        by_cost.setdefault(cost(row), []).append(row.name)
+    rows = [
+        (str(units), "all others" if units == 1 else " ".join(f"`{name}`" for name in dict.fromkeys(names)))
+        for units, names in sorted(by_cost.items())
+    ]
+    return table(("units", "instructions"), rows)
 
 
 class Till(Protocol):
@@ -161,3 +175,7 @@ class FunctionTill:
         if self._lo.faults > payment.faults:
             word = self._word[0]
             lines[payment.exact] = f" store volatile i64 {payment.left}, ptr {word}, align 8{HOSTDATA}"
+
+
+if __name__ == "__main__":
+    sys.exit(renew(sys.argv[1:], tables))

@@ -15,7 +15,7 @@ from wardian.runtime.process import Process
 from wardian.runtime.store import Store
 from wardian.syntax.types import F32, F64, V128, RefType, ValType
 from wardian.vm.layout import ACTIVATION, STORE, THREAD
-from wardian.vm.traps import TRAPS, TrapCode
+from wardian.vm.traps import STOPS, TRAPS, TrapCode
 
 _WORD: Final = (1 << 64) - 1
 
@@ -181,5 +181,5 @@ def current_trap(process: Process) -> Trap:
             if owner is not None:
                 frames.append(Frame(found.index, owner.function_name(found.index), owner.name))
     word, message = TRAPS[code]
-    kind = Interrupted if code in (TrapCode.TIMEOUT, TrapCode.INTERRUPT) else Trap
+    kind = Interrupted if code in STOPS else Trap
     return kind(word, message, tuple(frames))

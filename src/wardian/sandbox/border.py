@@ -17,6 +17,7 @@ from wardian.isolation.codec import CodecError, Handle
 from wardian.isolation.policy import LAYERS
 from wardian.isolation.report import Layer
 from wardian.record import Record
+from wardian.vm.traps import STOPS, TRAPS
 
 _RECORDS: Final[Mapping[str, type[Record]]] = MappingProxyType(
     {
@@ -123,6 +124,9 @@ def write_trap(trap: Trap | None) -> object:
     return {"code": trap.code, "message": trap.message, "frames": frames}
 
 
+_STOPS: Final = frozenset(TRAPS[code][0] for code in STOPS)
+
+
 def read_trap(value: Any) -> Trap | None:
     """The trap a worker reports."""
     if value is None:
@@ -136,7 +140,7 @@ def read_trap(value: Any) -> Trap | None:
         if any(text is not None and type(text) is not str for text in row[1:]):
             raise CodecError("a backtrace of the wrong form")
         frames.append(Frame(*row))
-    kind = Interrupted if code in ("timeout", "interrupt") else Trap
+    kind = Interrupted if code in _STOPS else Trap
     return kind(code, message, tuple(frames))
 
 

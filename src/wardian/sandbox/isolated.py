@@ -389,9 +389,10 @@ class Isolated:
 
     def _read(self, value: Any, seconds: float) -> RunResult:
         status = border.field(value, "status", str)
-        if status not in ("exited", "trapped", "timeout", "interrupted"):
+        if status not in ("exited", "trapped", "timeout", "interrupted", "out_of_fuel"):
             raise CodecError("an end that is none")
-        usage = Usage(seconds, max(0, border.field(value, "memory", int)))
+        spent = None if value.get("fuel") is None else max(0, border.field(value, "fuel", int))
+        usage = Usage(seconds, max(0, border.field(value, "memory", int)), spent)
         values = self._objects.read(border.field(value, "values", tuple))
         self.made = self._store.checked(border.field(value, "made", dict))
         stdout, stderr = map(self._outputs.captured, ("stdout", "stderr"))

@@ -11,7 +11,7 @@ from wardian.errors import Exit, Trap
 from wardian.isolation.report import Layer
 from wardian.record import Record
 
-Status: TypeAlias = Literal["exited", "trapped", "timeout", "interrupted", "killed"]
+Status: TypeAlias = Literal["exited", "trapped", "timeout", "interrupted", "out_of_fuel", "killed"]
 
 TRAPPED: Final = 134
 """``returncode`` of a guest that trapped, as a shell shows SIGABRT, and as Wasmtime's command does."""
@@ -19,20 +19,23 @@ TRAPPED: Final = 134
 
 @final
 class Usage(Record):
-    """What a run cost: ``seconds`` of wall time, and the most bytes its memories had."""
+    """What a run cost: ``seconds`` of wall time, the most bytes its memories had, and the ``fuel`` it spent, if that
+    was counted."""
 
     seconds: float
     memory: int
+    fuel: int | None = None
 
 
 @final
 class RunResult(Record):
     """How a guest ended. ``stdout`` and ``stderr`` are ``bytes`` (``str`` with ``text=True``), empty unless captured.
 
-    ``status`` is ``"exited"`` (see ``returncode``), ``"trapped"`` (see ``trap``), ``"timeout"`` or ``"interrupted"``,
-    or, of a run in a process of its own, ``"killed"``: that process was lost, and ``trap`` says how. ``truncated``
-    tells that captured output went beyond its bound; ``values`` are the results of ``invoke``; ``isolation`` are the
-    layers around the guest's process that were looked at, in force or not: none of a run in this process.
+    ``status`` is ``"exited"`` (see ``returncode``), ``"trapped"`` (see ``trap``), ``"timeout"``, ``"interrupted"`` or
+    ``"out_of_fuel"``, or, of a run in a process of its own, ``"killed"``: that process was lost, and ``trap`` says how.
+    ``truncated`` tells that captured output went beyond its bound; ``values`` are the results of ``invoke``;
+    ``isolation`` are the layers around the guest's process that were looked at, in force or not: none of a run in this
+    process.
     """
 
     status: Status

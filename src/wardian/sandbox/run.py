@@ -6,6 +6,7 @@ otherwise only for what the *caller* got wrong, or for an exception of the calle
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from contextlib import contextmanager
 from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeAlias, final
 
+from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
 from wardian.api.handles import Memory
 from wardian.api.link import instantiate
@@ -35,7 +37,7 @@ from wardian.grants import (
     TerminalGrant,
     TreeGrant,
 )
-from wardian.limits import Limits, parse_size
+from wardian.limits import UNLIMITED_FUEL, Limits, parse_size
 from wardian.runtime.calls import callers
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
@@ -90,6 +92,7 @@ def run(
     audit: str | os.PathLike[str] | Sink | None = None,
     text: bool = False,
     timeout: float | None = None,
+    fuel: int | None = None,
     memory: int | str | None = None,
     stack: int | str | None = None,
     invoke: str | None = None,
@@ -117,6 +120,8 @@ def run(
       added, or a function that is called with each event.
     * ``clock`` is the host's, in steps or made up (:class:`~wardian.grants.FrozenClock`); ``seed`` makes randomness a
       function of it.
+    * ``fuel`` is how many units the guest may spend (docs/fuel.md: about one for an instruction, the same everywhere);
+      a :class:`Module` or ``engine`` must be one that counts it.
     * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
     * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says; only there
@@ -130,10 +135,10 @@ def run(
     if isolation is None:
         if cpu is not None:
             raise ValueError("cpu needs isolation='process'")
-        module = _module(module, engine)
+        module = _module(module, engine or _usual_engine(fuel))
     name = argv0 or (_program_name(module) if isinstance(module, Module) else None)
-    engine = module.engine if isinstance(module, Module) else engine or default_engine()
-    limits = _limits(engine.config.limits, memory, stack)
+    engine = module.engine if isinstance(module, Module) else engine or _usual_engine(fuel)
+    limits = _limits(engine.config, memory, stack, fuel)
     grants = Grants(
         args=() if invoke is not None else (*(() if name is None else (name,)), *map(str, args)),
         env=tuple((env or {}).items()),
@@ -259,7 +264,9 @@ class _Run:
         truncated = any(stream.truncated for stream in (out, err) if isinstance(stream, CaptureOutput))
         if self.audit is not None:
             self.audit.end(status, code, trap, truncated, self._peak())
-        return RunResult(status, code, stdout, stderr, trap, Usage(seconds, self._peak()), truncated, values)
+        spent = self.task.limits.fuel - self.store.fuel if self.module.engine.config.fuel else None
+        usage = Usage(seconds, self._peak(), spent)
+        return RunResult(status, code, stdout, stderr, trap, usage, truncated, values)
 
     def _call(self) -> tuple[Any, ...]:
         invoke = self.task.invoke
@@ -291,7 +298,9 @@ class _Run:
         return sum(memory.peak for memory in self._memories)
 
 
-_STATUS: Final[Mapping[str, Status]] = MappingProxyType({"timeout": "timeout", "interrupt": "interrupted"})
+_STATUS: Final[Mapping[str, Status]] = MappingProxyType(
+    {"timeout": "timeout", "interrupt": "interrupted", "out_of_fuel": "out_of_fuel"}
+)
 
 
 def _module(module: Module | bytes | str | os.PathLike[str], engine: Engine | None) -> Module:
@@ -306,11 +315,28 @@ def _program_name(module: Module) -> str:
     return module.name or "main.wasm"
 
 
-def _limits(limits: Limits, memory: int | str | None, stack: int | str | None) -> Limits:
+def _usual_engine(fuel: int | None) -> Engine:
+    """The engine of whoever names none."""
+    return default_engine() if fuel is None else _counting_engine()
+
+
+@functools.cache
+def _counting_engine() -> Engine:
+    return Engine(Config(fuel=True))
+
+
+def _limits(config: Config, memory: int | str | None, stack: int | str | None, fuel: int | None) -> Limits:
+    limits = config.limits
     if memory is not None:
         limits = limits.__replace__(memory=parse_size(memory))
     if stack is not None:
         limits = limits.__replace__(stack=parse_size(stack))
+    if fuel is not None:
+        if not config.fuel:
+            raise ValueError("fuel needs an engine that counts it: Engine(Config(fuel=True))")
+        if not 0 <= fuel <= UNLIMITED_FUEL:
+            raise ValueError(f"fuel must be at least 0 and below 2**63, not {fuel}")
+        limits = limits.__replace__(fuel=fuel)
     return limits
 
 

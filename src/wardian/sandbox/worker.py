@@ -205,6 +205,7 @@ def _report(result: RunResult) -> dict[str, object]:
         "trap": border.write_trap(result.trap),
         "seconds": result.usage.seconds,
         "memory": result.usage.memory,
+        "fuel": result.usage.fuel,
         "values": tuple(map(_outward, result.values)),
         "made": {},
     }

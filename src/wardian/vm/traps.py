@@ -61,9 +61,12 @@ TRAPS: Final = MappingProxyType(
         TrapCode.HEAP_EXHAUSTED: ("heap_exhausted", "heap exhausted: no room for another structure or array"),
         TrapCode.TIMEOUT: ("timeout", "timeout: the deadline passed while the guest was running"),
         TrapCode.INTERRUPT: ("interrupt", "interrupted by the host"),
-        TrapCode.OUT_OF_FUEL: ("out_of_fuel", "out of fuel: the guest has used up what it was given (fuel=, --fuel)"),
+        TrapCode.OUT_OF_FUEL: ("out_of_fuel", "out of fuel: the guest has used up what it was given (fuel=, -W fuel=)"),
         TrapCode.UNALIGNED_ATOMIC: ("unaligned_atomic", "unaligned atomic"),
         TrapCode.WAIT_ON_UNSHARED_MEMORY: ("wait_on_unshared_memory", "expected shared memory"),
     }
 )
 """``code -> (word, message)``."""
+
+STOPS: Final = frozenset({TrapCode.TIMEOUT, TrapCode.INTERRUPT, TrapCode.OUT_OF_FUEL})
+"""Those that the guest did nothing wrong for: somebody, or a bound, stopped it."""
