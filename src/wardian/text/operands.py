@@ -335,9 +335,9 @@ def _lane(b: BodyScope, code: bytes, row: Row) -> bytes:
 def _shuffle(b: BodyScope, code: bytes, row: Row) -> bytes:
     cur = b.cur
     _count_numbers(cur, 16, "invalid lane length")
-    for at in range(cur.i, cur.i + 16):
-        if is_number(cur.toks[at]) and not is_natural(cur.toks[at]):
-            cur.fail(at, f"i8 constant out of range: {cur.toks[at][:40]}")
+    for at, token in enumerate(cur.toks[cur.i : cur.i + 16], cur.i):
+        if is_number(token) and not is_natural(token):
+            cur.fail(at, f"i8 constant out of range: {token[:40]}")
     return code + bytes(_lane_index(cur) for _ in range(16))
 
 
