@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         WardianError,
         WasmException,
     )
+    from wardian.grants import FileQuota
     from wardian.isolation.policy import Isolation
     from wardian.limits import Features, Limits
     from wardian.runtime.cells import Tag
@@ -51,6 +52,7 @@ __all__ = (
     "Exit",
     "FeatureDisabled",
     "Features",
+    "FileQuota",
     "Func",
     "Global",
     "Instance",
@@ -91,6 +93,7 @@ _HOMES: Final = MappingProxyType(
         "Exit": "wardian.errors",
         "FeatureDisabled": "wardian.errors",
         "Features": "wardian.limits",
+        "FileQuota": "wardian.grants",
         "Func": "wardian.api.handles",
         "Global": "wardian.api.handles",
         "Instance": "wardian.api.handles",

@@ -126,7 +126,7 @@ class Trap(WardianError):
 
 @final
 class Interrupted(Trap):
-    """The guest was stopped: ``code`` is ``"timeout"``, ``"interrupt"`` or ``"out_of_fuel"``."""
+    """The guest was stopped: ``code`` is ``"timeout"``, ``"cpu"``, ``"interrupt"`` or ``"out_of_fuel"``."""
 
 
 @final

@@ -126,6 +126,7 @@ whoever reads them sees to it."""
 class Grants(Record):
     """Everything a guest may have. ``args`` includes the program's own name, as ``argv[0]``.
 
+    ``output_limit`` bounds the bytes of each output stream that is not captured (which has a bound of its own).
     ``seed`` makes the guest's randomness a function of the seed; ``None`` means the host's entropy. ``open_files``
     bounds the descriptors a guest has open at a time. To ``audit``, what the guest does with all this is written.
     ``sockets`` are descriptors of sockets of the host (listeners, connections) that stay the embedder's to close; the
@@ -143,5 +144,6 @@ class Grants(Record):
     terminal: TerminalGrant = None
     audit: Inherit | None = None
     open_files: int = 1024
+    output_limit: int | None = None
     quota: FileQuota = FileQuota()
     sockets: tuple[int, ...] = ()

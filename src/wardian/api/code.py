@@ -12,17 +12,19 @@ import weakref
 from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from operator import add
 from operator import sub as minus
 from typing import TYPE_CHECKING, Final, Literal, final
 
+from wardian.api.budget import Budget
 from wardian.compile.artifact import Functions
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.compiler import with_deep_stack
 from wardian.compile.options import CodeOptions
 from wardian.digest import blake2b
-from wardian.errors import printable
+from wardian.errors import LimitExceeded, printable
 from wardian.runtime.function import HostFacts
 from wardian.runtime.memory import Image
 from wardian.runtime.native import Block
@@ -124,6 +126,7 @@ class ModuleCode:
         self._resolved: set[int] = set()
         self._new: list[tuple[int, bytes, int]] = []
         self._mapped: list[CodeRegion] = []
+        self._budget = Budget(engine.config.limits)
         self._lock = threading.RLock()
         self._key: str | None = None
         self._loaded = False
@@ -219,7 +222,11 @@ class ModuleCode:
 
     def _by_llvm(self, options: CodeOptions, indices: list[int]) -> list[tuple[int, bytes, int]]:
         def work() -> list[tuple[int, bytes, int]]:
-            return self.engine.compiler.compile(self.ctx, options, indices, self._branch_hints())
+            made: list[tuple[int, bytes, int]] = []
+            for index in indices:
+                with self._budget.compiling():
+                    made += self.engine.compiler.compile(self.ctx, options, [index], self._branch_hints())
+            return made
 
         room = self.engine.process.stack_size() - self.engine.config.limits.stack
         return work() if room >= _INLINE_STACK else with_deep_stack(work)
@@ -235,7 +242,8 @@ class ModuleCode:
                         self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
                     if self._baseline is None:
                         raise Unsupported("module")
-                    made.append((index, self._baseline.function(index, self._heat), 0))
+                    with self._budget.compiling():
+                        made.append((index, self._baseline.function(index, self._heat), 0))
             except Unsupported as unsupported:
                 self.refused[unsupported.reason] += 1
                 made += self._by_llvm(self.options.__replace__(opt=self._otherwise), [index])
@@ -276,6 +284,7 @@ class ModuleCode:
         """Map functions as one region: their addresses."""
         if not found.blob:
             return {}
+        self._budget.add(len(found.blob))
         count, imported = len(self.ctx.module.funcs), self.layout.counts[0]
         ranges = [(at, size, imported + index) for index, (at, size, _) in found.rows.items() if index < count]
         base = self.engine.process.map_code(found.blob, ranges, weakref.ref(self))
@@ -302,7 +311,8 @@ class ModuleCode:
         def job() -> None:
             code = reference()
             if code is not None:
-                code._improve(*what)
+                with suppress(LimitExceeded), code._budget.compiling(better=True):
+                    code._improve(*what)
 
         if self.engine.worker.submit(job):
             self._asked.add(what)
@@ -341,6 +351,7 @@ class ModuleCode:
 
     def _map_one(self, index: int, code: bytes, entry: int) -> int:
         """Map one function's code: its address."""
+        self._budget.add(len(code))
         ranges = [(0, len(code), self.layout.counts[0] + index)]
         region = self.engine.process.map_code(code, ranges, weakref.ref(self))
         self._mapped.append(region)

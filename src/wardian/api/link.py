@@ -190,6 +190,7 @@ def instantiate(
         store = joined.root() if store is None else store.join(joined)
     if store is None:
         store = Store(process, limits)
+    store.root().count_instance()
     if code.has_tags or store.root().exceptions:
         store.root().use_exceptions()
         code = code.with_exceptions()

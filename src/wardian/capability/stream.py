@@ -192,6 +192,36 @@ class CaptureOutput:
 
 
 @final
+class LimitedOutput:
+    """Lets the first ``limit`` bytes through to ``stream``; ``truncated`` tells that there were more. The writer never
+    notices."""
+
+    __slots__ = ("_room", "_stream", "poll_fd", "terminal", "truncated")
+
+    def __init__(self, stream: OutputStream, limit: int) -> None:
+        self._stream = stream
+        self._room = limit
+        self.truncated = False
+        self.terminal = stream.terminal
+        self.poll_fd = stream.poll_fd
+
+    def write(self, buffers: Sequence[memoryview], waiter: Waiter) -> int:
+        total = sum(map(len, buffers))
+        passing: Sequence[memoryview] = buffers
+        if total > self._room:
+            room, passing = self._room, []
+            for buffer in buffers:
+                passing.append(buffer[:room])
+                room -= len(passing[-1])
+        written = self._stream.write(passing, waiter) if self._room else 0
+        self._room -= written
+        if self._room or total == written:
+            return written
+        self.truncated = True
+        return total
+
+
+@final
 class CallOutput:
     """Gives what is written to ``function``; what that returns does not matter."""
 

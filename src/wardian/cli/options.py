@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from wardian.cli.report import CliError
+from wardian.limits import BOUNDS, Limits, parse_size
 
 if TYPE_CHECKING:
     import argparse
@@ -64,8 +65,6 @@ def usage(message: str, hint: str | None = None) -> CliError:
 
 def size_option(text: str) -> int:
     """:func:`wardian.limits.parse_size`, for a text that a user typed."""
-    from wardian.limits import parse_size
-
     try:
         return parse_size(text)
     except ValueError:
@@ -94,21 +93,29 @@ def parse_switch(text: str) -> bool:
     return found
 
 
+_PARSERS: Final[Mapping[str, Callable[[str], object]]] = MappingProxyType(
+    {"bytes": size_option, "seconds": parse_duration, "count": parse_count}
+)
+_EXAMPLES: Final = MappingProxyType({"bytes": "64M", "seconds": "5s", "count": "1000"})
+LIMIT_KEYS: Final = MappingProxyType({bound.key(name): name for name, bound in BOUNDS.items()})
+"""Keys of ``-W`` that set a limit -> its name."""
+
 WASM_KEYS: Final[MappingProxyType[str, tuple[Callable[[str], object], str]]] = MappingProxyType(
     {
-        "timeout": (parse_duration, "stop the guest after this wall-clock time: 5s, 250ms"),
-        "cpu": (parse_duration, "with --isolate, stop the guest after this processor time: 5s"),
-        "fuel": (parse_count, "units the guest may spend, about one an instruction (docs/fuel.md): 1000000000"),
-        "max-memory-size": (size_option, "the most a linear memory may grow to: 64M"),
-        "max-wasm-stack": (size_option, "the stack a guest may use: 512K"),
-        "max-written": (size_option, "the most bytes that files may grow by, all together: 64M"),
-        "max-file-size": (size_option, "the most a single file may grow to: 10M"),
-        "max-new-files": (parse_count, "the most files, folders and links that may be added: 1000"),
-        "max-open-files": (parse_count, "the most descriptors the guest may have open: 100"),
+        **{
+            key: (_PARSERS[BOUNDS[name].unit], f"the most {BOUNDS[name].bounds}: {_EXAMPLES[BOUNDS[name].unit]}")
+            for key, name in LIMIT_KEYS.items()
+        },
         "unknown-imports-default": (parse_switch, "imports nobody defines return zeros"),
         "unknown-imports-trap": (parse_switch, "imports nobody defines trap when called"),
     }
 )
+
+
+def limits(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the keys that were set, those that are fields of :class:`Limits`."""
+    fields = Limits.__match_args__
+    return {name: settings[key] for key, name in LIMIT_KEYS.items() if key in settings and name in fields}
 
 
 def _pairs(values: list[str]) -> list[tuple[str, str]]:
@@ -207,6 +214,7 @@ def build_engine(
     lazy: bool = False,
     switches: dict[str, bool] | None = None,
     fuel: bool = False,
+    bounds: Mapping[str, Any] | None = None,
 ) -> Engine:
     """The engine the options ask for; what they leave open keeps the library's default."""
     from wardian.api.config import Config
@@ -223,6 +231,8 @@ def build_engine(
         chosen["cache"] = path
     if most := os.environ.get("WARDIAN_CACHE_SIZE"):
         chosen["cache_size"] = size_option(most)
+    if bounds:
+        chosen["limits"] = Limits(**bounds)
     if switches:
         from wardian.limits import Features
 

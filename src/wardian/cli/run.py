@@ -17,6 +17,7 @@ from wardian.cli.options import (
     ENGINE_OPTIONS,
     Option,
     build_engine,
+    limits,
     parse_checks,
     parse_level,
     parse_terminal,
@@ -28,6 +29,7 @@ from wardian.cli.report import INTERRUPTED, CliError, safe, say
 from wardian.cli.source import is_compiled, read_program
 from wardian.cli.values import read_arguments, show
 from wardian.errors import printable
+from wardian.limits import BOUNDS, remedy
 
 if TYPE_CHECKING:
     import argparse
@@ -179,20 +181,24 @@ def _isolation(options: Any) -> Isolation | None:
         raise usage(f"--accept-missing: {error}") from None
 
 
-def _finish(result: RunResult, path: str, settings: dict[str, Any]) -> int:
+def _finish(result: RunResult, path: str) -> int:
     """Say how the guest ended, if it did not simply exit, and give the exit code."""
+    from wardian.sandbox.task import limits_of
+
+    told = () if result.trap is None else tuple(limits_of(result.trap))
+    if result.returncode or result.truncated:
+        for name in result.reached:
+            if name not in told:
+                say(f"{path}: the guest has run into a limit: {BOUNDS[name].bounds}; {remedy(name)}")
     if result.status == "exited":
         return result.returncode
     if result.status == "timeout":
-        spent = result.trap is not None and "processor" in result.trap.message
-        why = str(result.trap) if spent else f"the timeout of {settings.get('timeout')} s is over"
-        say(f"{path}: stopped: {why}")
-    if result.status == "interrupted":
+        say(f"{path}: stopped: {safe(str(result.trap))}")
+    elif result.status == "interrupted":
         return INTERRUPTED
     if result.status == "out_of_fuel":
         say(f"{path}: stopped: {result.trap}")
-        return TRAPPED
-    if result.trap is not None:
+    elif result.trap is not None:
         say(f"{path}: trap: {safe(str(result.trap))}")
     return TRAPPED
 
@@ -244,8 +250,6 @@ def main(argv: list[str]) -> int:
     environment = _environment(options.env)
     isolation = _isolation(options)
     directories = granted(options.dir, options.temporary, settings)
-    if isolation is None and "cpu" in settings:
-        raise usage("-W cpu needs --isolate")
     if isolation is not None and any(not isinstance(host, str) for host, _, _ in directories):
         raise usage("--isolate has no folders in memory: no --temporary, no archive and no :overlay")
     source = read_program(path)
@@ -254,7 +258,8 @@ def main(argv: list[str]) -> int:
     from wardian.sandbox.run import run
 
     engine = build_engine(
-        level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches, fuel="fuel" in settings
+        level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches, bounds=limits(settings),
+        fuel="fuel" in settings,
     )
     arguments: list[object] = list(words)
     module: Module | bytes = source
@@ -283,8 +288,7 @@ def main(argv: list[str]) -> int:
         fuel=settings.get("fuel"),
         cpu=settings.get("cpu"),
         isolation=isolation,
-        memory=settings.get("max-memory-size"),
-        stack=settings.get("max-wasm-stack"),
+        output_limit=settings.get("max-output"),
         invoke=options.invoke,
         unknown_imports=unknown_imports,
         engine=engine,
@@ -294,4 +298,4 @@ def main(argv: list[str]) -> int:
     if result.status == "exited" and options.invoke is not None and isinstance(module, Module):
         for value, type_ in zip(result.values, _functions(module)[options.invoke].results, strict=True):
             print(show(value, type_))
-    return _finish(result, path, settings)
+    return _finish(result, path)

@@ -11,8 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, final
 
-from wardian.errors import LimitExceeded
-from wardian.limits import PAGE
+from wardian.limits import PAGE, exceeded
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.native import Block, address_of, uncollected
 from wardian.runtime.process import Process, process
@@ -158,7 +157,7 @@ class Heap:
         """Call the collector. Raises :class:`LimitExceeded` when it gives 0."""
         result = int(self._call[name](*args)) & _REF
         if not result:
-            raise LimitExceeded("gc_heap", f"the heap of {self.segments} MiB is full")
+            raise exceeded("gc_heap", f"the heap of {self.segments} MiB is full")
         return result
 
     def pin(self, reference: int) -> HeapRef:

@@ -12,6 +12,7 @@ import weakref
 from typing import Final, final
 
 from wardian.errors import LimitExceeded
+from wardian.limits import exceeded
 from wardian.runtime.native import Block, anonymous_file, page_up
 from wardian.runtime.parking import Parking
 from wardian.runtime.process import Process
@@ -20,6 +21,8 @@ from wardian.vm.layout import MEMORY
 from wardian.vm.memory import GUARD, INDEX_SPACE
 from wardian.vm.memory import SLOT as MEMORY_SLOT
 
+_LARGEST: Final = (1 << 32, 1 << 64)
+"""Bytes of a memory of 32-bit and of 64-bit addresses."""
 _LENGTH: Final = MEMORY.at["length"] >> 3
 
 
@@ -42,6 +45,7 @@ class MemoryInstance:
         "parking",
         "peak",
         "process",
+        "refused",
     )
 
     def __init__(self, process: Process, declared: MemoryType, limit: int) -> None:
@@ -53,7 +57,7 @@ class MemoryInstance:
         bound = limit if most is None else min(limit, most << declared.page_size_log2)
         reserved = MEMORY_SLOT
         if size > limit:
-            raise LimitExceeded("memory", f"a memory of {size} bytes is more than the limit of {limit}")
+            raise exceeded("memory", f"a memory of {size} bytes is more than the limit of {limit}")
         if bound > INDEX_SPACE:
             # Only a 64-bit memory can be this large, and it is always checked explicitly.
             reserved = -(-(bound + GUARD) // MEMORY_SLOT) * MEMORY_SLOT
@@ -70,6 +74,8 @@ class MemoryInstance:
         self.base = process.new_slot(reserved)
         self.block[MEMORY.at["base"]] = self.base
         self.peak = 0
+        self.refused = False
+        """Was it not allowed to grow though its type says it may?"""
         if not self._resize(0, size):
             raise LimitExceeded("memory", f"the system has no {size} bytes for a memory")
 
@@ -89,6 +95,7 @@ class MemoryInstance:
         made.parking = Parking() if self.declared.shared else None
         made.base = self.base
         made.peak = self.length
+        made.refused = False
         return made
 
     @property
@@ -115,8 +122,16 @@ class MemoryInstance:
             old = self.length
             new = old + (delta << shift)
             if new > self.limit or not self._resize(old, new):
+                self.refused = self.refused or new <= self._largest()
                 return -1
         return old >> shift
+
+    def _largest(self) -> int:
+        """Bytes that the type allows."""
+        declared = self.declared
+        if declared.limits.max is None:
+            return _LARGEST[declared.limits.is64]
+        return declared.limits.max << declared.page_size_log2
 
     def _resize(self, old: int, new: int) -> bool:
         first, end = page_up(old), page_up(new)

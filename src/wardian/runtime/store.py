@@ -68,6 +68,7 @@ class Store:
         "exceptions",
         "expired",
         "first",
+        "instances",
         "keep",
         "lease",
         "limits",
@@ -94,6 +95,7 @@ class Store:
         self.contexts: dict[int, Any] = {}
         """Context address -> its owner: an Instance or a HostFunc."""
         self.keep: list[object] = []
+        self.instances = 0
         self._heap: Any = None
         self._making = threading.RLock()
         self._functions = [0]
@@ -155,6 +157,11 @@ class Store:
         self.contexts[block.address] = owner
         self.keep.append(block)
 
+    def count_instance(self) -> None:
+        """There is one more. Raises :class:`LimitExceeded`."""
+        self.limits.check("instances", self.instances + 1)
+        self.instances += 1
+
     def join(self, other: Store) -> Store:
         """Make this and ``other`` one store; neither may be running. Returns the store that remains."""
         one, two = self.root(), other.root()
@@ -178,6 +185,7 @@ class Store:
         one.keep.append(two)
         one._wakes += two._wakes
         one.expired |= two.expired
+        one.instances += two.instances
         one.block[STORE.at["interrupt"]] = one.block[STORE.at["interrupt"]] or two.block[STORE.at["interrupt"]]
         one.fuel = min(one.fuel, two.fuel)
         one.add_roots(two._roots)
@@ -401,7 +409,8 @@ _ON_FIRST_USE: Final[Mapping[str, Callable[[Store, Any], Any]]] = MappingProxyTy
         "limits": lambda store, shell: shell.store.limits,
         "block": lambda store, shell: shell.store.block.lent(store.lease),
         "contexts": lambda store, shell: shell.contexts(store),
-        "keep": lambda store, shell: [store.lease],
+        "instances": lambda store, shell: 1,
+    "keep": lambda store, shell: [store.lease],
         "exceptions": lambda store, shell: False,
         "tags": lambda store, shell: {},
         "expired": lambda store, shell: set(),

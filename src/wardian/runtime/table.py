@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, final
 
 from wardian.errors import LimitExceeded
+from wardian.limits import exceeded
 from wardian.runtime.heap import plain_word
 from wardian.runtime.native import Block, page_up
 from wardian.runtime.process import Process
@@ -19,6 +20,8 @@ from wardian.valid.types import TypeContext
 from wardian.vm.layout import TABLE
 
 _WORD: Final = 8
+_LARGEST: Final = (1 << 32) - 1
+"""Elements of a table."""
 _IN_PLACE: Final = 64 << 10
 """Bytes up to which a table gets all it may ever need at once."""
 
@@ -41,6 +44,7 @@ class TableInstance:
         "is_heap_ref",
         "keep",
         "limit",
+        "refused",
         "types",
         "waiting",
     )
@@ -54,11 +58,13 @@ class TableInstance:
         """Of a table for heap references that no store has yet: its elements in Python."""
         most = declared.limits.max
         self.limit = limit if most is None else min(limit, most)
+        self.refused = False
+        """Was it not allowed to grow though its type says it may?"""
         self.block = Block(TABLE.size)
         self.keep: list[object] = []
         size = declared.limits.min
         if size > limit:
-            raise LimitExceeded("table_elements", f"a table of {size} elements is more than the limit of {limit}")
+            raise exceeded("table_elements", f"a table of {size} elements is more than the limit of {limit}")
         self._process = process
         self._reserve()
         if self.grow(size, init) < 0:
@@ -88,6 +94,7 @@ class TableInstance:
         made.is_heap_ref = self.is_heap_ref
         made.waiting = {}
         made.limit = self.limit
+        made.refused = False
         made.block = self.block.lent(keeper)
         made.keep = [] if store is None else [store]
         made._process = self._process
@@ -135,6 +142,8 @@ class TableInstance:
         old = len(self)
         new = old + delta
         if new > self.limit or not self._commit(_WORD * new):
+            most = self.declared.limits.max
+            self.refused = self.refused or new <= (_LARGEST if most is None else most)
             return -1
         if delta and word:
             self._words[old:new] = memoryview(array("Q", [plain_word(word)]) * delta)

@@ -3,6 +3,7 @@
 Invariant: whoever arms a deadline disarms it before it leaves, and after :meth:`Watchdog.disarm` returns the guest is
 never stopped for it. Between the two, from the deadline on, no guest code of the store runs on: one that is running is
 told again and again until it has stopped (it may be in a helper, or in a host call), a later call does not even start.
+A deadline of processor time is one of wall time that is looked at again when it comes: a thread cannot use more.
 """
 
 from __future__ import annotations
@@ -30,11 +31,25 @@ _LONGEST: Final = 1e8
 class Deadline:
     """One armed deadline; disarmed, it stands for no store."""
 
-    __slots__ = ("pause", "store")
+    __slots__ = ("clock", "end", "fired", "pause", "store")
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: int | None = None, end: float = 0.0) -> None:
+        """``clock``: a thread's clock of processor time, which has to show ``end`` as well."""
         self.store: Store | None = store
         self.pause = _AGAIN
+        self.clock = clock
+        self.end = end
+        self.fired = False
+        """Has it passed?"""
+
+    def left(self) -> float:
+        """Seconds that the clock has still to go."""
+        if self.clock is None or self.fired:
+            return 0.0
+        try:
+            return self.end - time.clock_gettime(self.clock)
+        except OSError:
+            return 0.0  # The thread is gone.
 
 
 @final
@@ -64,7 +79,18 @@ class Watchdog:
         seconds = 0.0 + seconds
         if not seconds >= 0:
             raise ValueError(f"a deadline is a number of seconds, at least 0, not {seconds!r}")
-        deadline = Deadline(store.root())
+        return self._arm(Deadline(store.root()), seconds)
+
+    def arm_cpu(self, store: Store, seconds: float) -> Deadline:
+        """Stop ``store``'s guest when the calling thread has used ``seconds`` more of a processor's time, unless
+        disarmed. ValueError for less than 0, or NaN."""
+        seconds = 0.0 + seconds
+        if not seconds >= 0:
+            raise ValueError(f"processor time is a number of seconds, at least 0, not {seconds!r}")
+        clock = time.pthread_getcpuclockid(threading.get_ident())
+        return self._arm(Deadline(store.root(), clock, time.clock_gettime(clock) + seconds), seconds)
+
+    def _arm(self, deadline: Deadline, seconds: float) -> Deadline:
         when = time.monotonic() + min(seconds, _LONGEST)
         with self._wake:
             if len(self._queue) > 2 * self._armed + 64:
@@ -109,6 +135,11 @@ class Watchdog:
         """Stop the guest, and look again soon."""
         if deadline.store is None:
             return
+        left = deadline.left()
+        if left > 0:
+            heapq.heappush(self._queue, (time.monotonic() + max(left, _AGAIN), next(self._order), deadline))
+            return
+        deadline.fired = True
         root = deadline.store.root()
         root.expired.add(deadline)
         running = root.stop(TrapCode.TIMEOUT)

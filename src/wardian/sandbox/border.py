@@ -124,7 +124,7 @@ def write_trap(trap: Trap | None) -> object:
     return {"code": trap.code, "message": trap.message, "frames": frames}
 
 
-_STOPS: Final = frozenset(TRAPS[code][0] for code in STOPS)
+_STOPS: Final = frozenset({"cpu", *(TRAPS[code][0] for code in STOPS)})
 
 
 def read_trap(value: Any) -> Trap | None:

@@ -30,12 +30,13 @@ from wardian.isolation.codec import CodecError
 from wardian.isolation.frames import Kind
 from wardian.isolation.policy import LAYERS, Isolation
 from wardian.isolation.report import Layer
+from wardian.limits import BOUNDS
 from wardian.sandbox import border
 from wardian.sandbox.codestore import CodeStore
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.sandbox.spawn import ENDING, STARTING, Worker, zygote
 from wardian.sandbox.streams import Outputs, readable_only
-from wardian.sandbox.task import Task
+from wardian.sandbox.task import Task, cpu_used_up, limits_of, time_over
 
 GRACE: Final = 0.5
 """Seconds beyond its deadline after which a worker that did not stop its guest is killed."""
@@ -58,7 +59,6 @@ class IsolatedJob(NamedTuple):
     isolation: Isolation
     named: bool = True
     """Whether the grants' arguments begin with the program's name; else the module's own comes first."""
-    cpu: float | None = None
     probe: bool = False
     """Only look at which layers there are."""
     make: Mapping[str, tuple[object, ...]] | None = None
@@ -126,11 +126,12 @@ class Isolated:
             "imports": tuple(self._imports()),
             "unknown": task.unknown,
             "timeout": task.timeout,
+            "cpu": task.cpu,
             "make": None if job.make is None else dict(job.make),
             "lock": {
                 "cgroup": self._group(stack),
                 "memory": self._memory(),
-                "cpu": None if job.cpu is None else int(job.cpu) + 2,
+                "cpu": None if task.cpu is None else int(task.cpu) + 2,
                 "files": job.isolation.open_files,
                 "accept": tuple(filter(job.isolation.accepts, LAYERS)),
                 "probe": job.probe,
@@ -244,20 +245,20 @@ class Isolated:
     def _patience(self, until: float | None) -> int | None:
         """Milliseconds until something has to be looked at."""
         waits = [] if until is None else [until - time.monotonic()]
-        if self._job.cpu is not None:
-            waits.append(self._job.cpu - (self._worker.cpu_seconds() or 0.0))
+        cpu = self._job.task.cpu
+        if cpu is not None:
+            waits.append(cpu + GRACE - (self._worker.cpu_seconds() or 0.0))
         return max(0, int(1000 * min(waits)) + 1) if waits else None
 
     def _check(self, until: float | None) -> None:
         """Kill a worker whose time is over."""
-        job = self._job
+        task = self._job.task
         if self._verdict is not None or self._worker.ended is not None:
             return
         if until is not None and time.monotonic() >= until:
-            time_over = f"the time of {job.task.timeout:g} s is over, and the worker did not stop"
-            self._stop(Interrupted("timeout", time_over))
-        elif job.cpu is not None and (self._worker.cpu_seconds() or 0.0) >= job.cpu:
-            self._stop(Interrupted("timeout", f"the processor time of {job.cpu:g} s is used up"))
+            self._stop(time_over(task.timeout or 0.0))
+        elif task.cpu is not None and (self._worker.cpu_seconds() or 0.0) >= task.cpu + GRACE:
+            self._stop(cpu_used_up(task.cpu))
 
     def _stop(self, verdict: Trap) -> None:
         if self._answer is None:
@@ -376,7 +377,9 @@ class Isolated:
             trap = Trap("worker", _obituary(self._worker.ended))
         status: Status = "timeout" if isinstance(trap, Interrupted) else "killed"
         stdout, stderr = map(self._outputs.captured, ("stdout", "stderr"))
-        return RunResult(status, TRAPPED, stdout, stderr, trap, usage, self._outputs.truncated, (), self._layers or ())
+        cut = self._outputs.truncated
+        reached = (*limits_of(trap), *(("output",) if cut else ()))
+        return RunResult(status, TRAPPED, stdout, stderr, trap, usage, cut, (), self._layers or (), reached)
 
     def _failure(self, answer: frames.Frame) -> Trap:
         """Raise what the caller has to know; what is nobody's fault out here is the worker's end."""
@@ -398,7 +401,11 @@ class Isolated:
         stdout, stderr = map(self._outputs.captured, ("stdout", "stderr"))
         trap = border.read_trap(value.get("trap"))
         code = border.field(value, "returncode", int)
-        return RunResult(status, code, stdout, stderr, trap, usage, self._outputs.truncated, values, self._layers or ())
+        cut = self._outputs.truncated or border.field(value, "truncated", bool)
+        reached = {name: None for name in border.field(value, "reached", tuple) if type(name) is str and name in BOUNDS}
+        if cut:
+            reached["output"] = None
+        return RunResult(status, code, stdout, stderr, trap, usage, cut, values, self._layers or (), tuple(reached))
 
 
 _HANDLERS: Final[Mapping[Kind, Callable[[Isolated, frames.Frame], None]]] = MappingProxyType(
@@ -513,7 +520,7 @@ class Filler:
                 if self._waiting == 1:
                     threading.Thread(target=self._work, name="wardian-filler", daemon=True).start()
             task = Task(job.task.limits, Grants(), timeout=_COMPILING)
-            self._jobs.put(job._replace(source=source, task=task, cpu=None, make=wanted))
+            self._jobs.put(job._replace(source=source, task=task, make=wanted))
 
     def _work(self) -> None:
         while True:

@@ -44,7 +44,7 @@ class Job(Record):
     clock: ClockGrant | None = None
     seed: int | None = None
     input: bytes | str | None = None
-    output_limit: int = 16 << 20
+    output_limit: int | str | None = None
     text: bool = False
     timeout: float | None = None
     cpu: float | None = None

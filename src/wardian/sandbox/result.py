@@ -33,9 +33,9 @@ class RunResult(Record):
 
     ``status`` is ``"exited"`` (see ``returncode``), ``"trapped"`` (see ``trap``), ``"timeout"``, ``"interrupted"`` or
     ``"out_of_fuel"``, or, of a run in a process of its own, ``"killed"``: that process was lost, and ``trap`` says how.
-    ``truncated`` tells that captured output went beyond its bound; ``values`` are the results of ``invoke``;
-    ``isolation`` are the layers around the guest's process that were looked at, in force or not: none of a run in this
-    process.
+    ``truncated`` tells that output went beyond its bound; ``values`` are the results of ``invoke``; ``isolation`` are
+    the layers around the guest's process that were looked at, in force or not: none of a run in this process.
+    ``reached`` names the limits (:data:`wardian.limits.BOUNDS`) that the guest has run into, whether it went on or not.
     """
 
     status: Status
@@ -47,6 +47,7 @@ class RunResult(Record):
     truncated: bool = False
     values: tuple[Any, ...] = ()
     isolation: tuple[Layer, ...] = ()
+    reached: tuple[str, ...] = ()
 
     def check(self) -> RunResult:
         """Itself if the guest exited with 0; else raises its :class:`Trap`, or :class:`Exit`."""

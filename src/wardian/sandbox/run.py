@@ -42,7 +42,7 @@ from wardian.runtime.calls import callers
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
-from wardian.sandbox.task import NO_IMPORTS, Imports, Task, Unknown
+from wardian.sandbox.task import NO_IMPORTS, Imports, Task, Unknown, cpu_used_up, limits_of, time_over
 from wardian.syntax.types import F32, F64, FuncType, RefType
 from wardian.wasi.p1.bind import host_import
 from wardian.wasi.p1.context import WasiContext
@@ -87,7 +87,7 @@ def run(
     stdin: Source = None,
     stdout: Output = None,
     stderr: Output = None,
-    output_limit: int = 16 << 20,
+    output_limit: int | str | None = None,
     terminal: TerminalGrant = None,
     audit: str | os.PathLike[str] | Sink | None = None,
     text: bool = False,
@@ -108,9 +108,9 @@ def run(
     * ``module``: a path, the bytes, or a :class:`Module`; ``args`` become ``argv[1:]`` (or ``invoke``'s parameters).
     * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each;
       ``host`` is a path, or a :class:`Tree`), empty standard input (``input`` is its contents), output captured up to
-      ``output_limit`` bytes a stream. ``"inherit"`` connects a stream to this process's own, a number to that
-      descriptor, a file object to the file; a function is called with what is written (``stdin``: with a number of
-      bytes to give).
+      16 MiB a stream or ``output_limit``, which then bounds streams that go elsewhere as well. ``"inherit"``
+      connects a stream to this process's own, a number to that descriptor, a file object to the file; a function is
+      called with what is written (``stdin``: with a number of bytes to give).
     * ``sockets`` are open sockets, or their descriptors; the guest's numbers for them follow those of ``dirs``.
     * ``quota`` bounds what may be added to host directories, ``open_files`` the descriptors open at a time; a
       :class:`Tree` has bounds of its own.
@@ -122,38 +122,39 @@ def run(
       function of it.
     * ``fuel`` is how many units the guest may spend (docs/fuel.md: about one for an instruction, the same everywhere);
       a :class:`Module` or ``engine`` must be one that counts it.
-    * ``timeout`` is wall time in seconds; ``memory`` and ``stack`` are bytes, or a text such as ``"64M"``.
+    * ``timeout`` is wall time in seconds, ``cpu`` processor time; ``memory`` and ``stack`` are bytes, or a text such as
+      ``"64M"``. All limits are in ``docs/limits.md``; ``result.reached`` names those that the guest ran into.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
-    * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says; only there
-      ``cpu`` seconds of processor time can be set. A module that is given as a path or bytes is not even decoded in
-      this process. Functions in ``imports`` run here all the same; other imports than these and numbers cannot cross.
+    * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says. A module
+      that is given as a path or bytes is not even decoded in this process. Functions in ``imports`` run here all the
+      same; other imports than these and numbers cannot cross.
 
     Raises what :class:`Module` and linking raise, ``OSError`` for a directory that cannot be opened, and
     :class:`IsolationUnavailable` if this machine cannot enforce a layer that was not said to be dispensable; with
     ``check=True`` also :class:`Trap` or :class:`Exit` for a guest that did not exit with 0.
     """
     if isolation is None:
-        if cpu is not None:
-            raise ValueError("cpu needs isolation='process'")
         module = _module(module, engine or _usual_engine(fuel))
     name = argv0 or (_program_name(module) if isinstance(module, Module) else None)
     engine = module.engine if isinstance(module, Module) else engine or _usual_engine(fuel)
     limits = _limits(engine.config, memory, stack, fuel)
+    most = None if output_limit is None else parse_size(output_limit)
     grants = Grants(
         args=() if invoke is not None else (*(() if name is None else (name,)), *map(str, args)),
         env=tuple((env or {}).items()),
         dirs=tuple(_dirs(dirs)),
         stdin=_stdin(input, stdin),
-        stdout=_output(stdout, output_limit),
-        stderr=_output(stderr, output_limit),
+        stdout=_output(stdout, most),
+        stderr=_output(stderr, most),
         open_files=open_files,
+        output_limit=most,
         quota=quota or _NO_QUOTA,
         sockets=tuple(found if isinstance(found, int) else found.fileno() for found in sockets),
         clock=clock or _REAL,
         seed=seed,
         terminal=terminal,
     )
-    task = Task(limits, grants, invoke, tuple(args), timeout, imports or NO_IMPORTS, unknown_imports)
+    task = Task(limits, grants, invoke, tuple(args), timeout, cpu, imports or NO_IMPORTS, unknown_imports)
     with _audited(audit, grants, direct=isolation is None) as (grants, sink):
         task = task._replace(grants=grants)
         if isolation is None:
@@ -164,7 +165,7 @@ def run(
 
             source, compiled = _source(module)
             how = chosen(isolation)
-            result = run_isolated(IsolatedJob(source, compiled, engine, task, how, named=name is not None, cpu=cpu))
+            result = run_isolated(IsolatedJob(source, compiled, engine, task, how, named=name is not None))
     if text:
         result = result.__replace__(
             stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
@@ -242,9 +243,10 @@ class _Run:
 
     def end(self) -> RunResult:
         """Have it come to its end."""
-        dog, timeout = watchdog(), self.task.timeout
+        dog, task = watchdog(), self.task
         started = time.monotonic()
-        armed = dog.arm(self.store, timeout) if timeout is not None else None
+        armed = dog.arm(self.store, task.timeout) if task.timeout is not None else None
+        spent = dog.arm_cpu(self.store, task.cpu) if task.cpu is not None else None
         status: Status = "exited"
         code, trap, values = 0, None, ()
         try:
@@ -255,24 +257,40 @@ class _Run:
             trap, code = fault, TRAPPED
             status = _STATUS.get(fault.code, "trapped") if isinstance(fault, Interrupted) else "trapped"
         finally:
-            if armed is not None:
-                dog.disarm(armed)
+            for deadline in (armed, spent):
+                if deadline is not None:
+                    dog.disarm(deadline)
             self.context.finish()
         seconds = time.monotonic() - started
-        out, err = self.context.stdout, self.context.stderr
-        stdout, stderr = (stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (out, err))
-        truncated = any(stream.truncated for stream in (out, err) if isinstance(stream, CaptureOutput))
+        if trap is not None and trap.code == "timeout":
+            trap = _stopped(task, trap, spent is not None and spent.fired)
+        context = self.context
+        stdout, stderr = (
+            stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (context.stdout, context.stderr)
+        )
+        truncated, peak = context.truncated, sum(memory.peak for memory in self._memories)
         if self.audit is not None:
-            self.audit.end(status, code, trap, truncated, self._peak())
-        spent = self.task.limits.fuel - self.store.fuel if self.module.engine.config.fuel else None
-        usage = Usage(seconds, self._peak(), spent)
-        return RunResult(status, code, stdout, stderr, trap, usage, truncated, values)
+            self.audit.end(status, code, trap, truncated, peak)
+        burnt = self.task.limits.fuel - self.store.fuel if self.module.engine.config.fuel else None
+        usage = Usage(seconds, peak, burnt)
+        reached = tuple(self._reached(trap))
+        return RunResult(status, code, stdout, stderr, trap, usage, truncated, values, reached=reached)
+
+    def _reached(self, trap: Trap | None) -> Iterator[str]:
+        """Names of the limits that the guest has run into."""
+        if trap is not None:
+            yield from limits_of(trap)
+        if any(memory.refused for memory in self._memories):
+            yield "memory"
+        if any(table.refused for table in self._tables):
+            yield "table_elements"
+        yield from self.context.reached()
 
     def _call(self) -> tuple[Any, ...]:
         invoke = self.task.invoke
         instance = instantiate(self.module, self.module.code(), self.imports, self.task.limits, self.store)
         exports = instance.exports
-        self._memories = instance._data.memories
+        self._memories, self._tables = instance._data.memories, instance._data.tables
         exported = exports.get("memory")
         if isinstance(exported, Memory):
             # FAST: the memory itself, which keeps a view, where the handle makes one each time.
@@ -293,14 +311,19 @@ class _Run:
         return () if result is None else result if isinstance(result, tuple) else (result,)
 
     _memories: Sequence[Any] = ()
-
-    def _peak(self) -> int:
-        return sum(memory.peak for memory in self._memories)
+    _tables: Sequence[Any] = ()
 
 
 _STATUS: Final[Mapping[str, Status]] = MappingProxyType(
     {"timeout": "timeout", "interrupt": "interrupted", "out_of_fuel": "out_of_fuel"}
 )
+
+
+def _stopped(task: Task, trap: Trap, cpu: bool) -> Trap:
+    """What stopped the guest, with the limit of this run in the message."""
+    if cpu and task.cpu is not None:
+        return cpu_used_up(task.cpu, trap.frames)
+    return trap if task.timeout is None else time_over(task.timeout, trap.frames)
 
 
 def _module(module: Module | bytes | str | os.PathLike[str], engine: Engine | None) -> Module:
@@ -365,9 +388,9 @@ def _stdin(input: bytes | str | None, stdin: Source) -> InputGrant:
     return _descriptor(stdin) or Call(_function(stdin, "read"))
 
 
-def _output(choice: Output, limit: int) -> OutputGrant:
+def _output(choice: Output, limit: int | None) -> OutputGrant:
     if choice is None:
-        return Capture(limit)
+        return Capture() if limit is None else Capture(limit)
     return _descriptor(choice) or Call(_function(choice, "write"))
 
 

@@ -14,7 +14,7 @@ from wardian.capability.errno import CapabilityError
 from wardian.capability.poll import Waiter
 from wardian.capability.stream import CaptureOutput, OutputStream
 from wardian.grants import Grants, Inherit, InputGrant
-from wardian.wasi.p1.context import output_stream
+from wardian.wasi.p1.context import bounded, output_stream, was_cut
 from wardian.wasi.shield import ShieldedOutput, shielded
 
 _PIPE: Final = 1 << 16
@@ -29,6 +29,8 @@ class Outputs:
         """``stack`` closes the pipes."""
         self._ends = {name: output_stream(getattr(grants, name), role) for name, role in _ROLES}
         shown = dict(zip(self._ends, shielded(list(self._ends.values()), grants.terminal), strict=True))
+        self._shown = list(shown.values())
+        self._bounded = dict(zip(shown, bounded(self._shown, grants.output_limit), strict=True))
         self._pipes: dict[int, OutputStream] = {}
         self._waiter = Waiter()
         self._gone: set[OutputStream] = set()
@@ -42,7 +44,7 @@ class Outputs:
             stack.callback(os.close, ours)
             stack.callback(os.close, theirs)
             os.set_blocking(ours, False)
-            self._pipes[ours] = shown[name]
+            self._pipes[ours] = self._bounded[name]
             self.granted[name] = Inherit(theirs, end.terminal)
 
     @property
@@ -67,7 +69,7 @@ class Outputs:
 
     def finish(self) -> None:
         """What a filter still holds goes out now."""
-        for stream in self._pipes.values():
+        for stream in self._shown:
             if isinstance(stream, ShieldedOutput):
                 stream.finish()
 
@@ -78,7 +80,8 @@ class Outputs:
 
     @property
     def truncated(self) -> bool:
-        return any(end.truncated for end in self._ends.values() if isinstance(end, CaptureOutput))
+        """Was output dropped here, because there was too much of it?"""
+        return any(map(was_cut, (*self._ends.values(), *self._bounded.values())))
 
 
 def readable_only(grant: InputGrant, stack: ExitStack) -> InputGrant:

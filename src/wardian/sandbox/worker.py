@@ -167,7 +167,7 @@ def _run(job: dict[str, Any], fds: list[int], line: Line, warm: Engine) -> dict[
         grants = grants.__replace__(args=(module.name or "main.wasm", *grants.args))
     task = Task(
         border.read_record(job["limits"]), grants, job["invoke"], tuple(map(_inward, job["args"])), job["timeout"],
-        _imports(job["imports"], line), job["unknown"],
+        job["cpu"], _imports(job["imports"], line), job["unknown"],
     )  # fmt: skip
     result = carry_out(module, task)
     return {**_report(result), "made": cache.made}
@@ -207,6 +207,8 @@ def _report(result: RunResult) -> dict[str, object]:
         "memory": result.usage.memory,
         "fuel": result.usage.fuel,
         "values": tuple(map(_outward, result.values)),
+        "truncated": result.truncated,
+        "reached": result.reached,
         "made": {},
     }
 

@@ -105,6 +105,7 @@ def br_if(v: Stacks, row: Row, label: int) -> None:
 
 def br_table(v: Stacks, row: Row, imm: tuple[tuple[int, ...], int]) -> None:
     labels, default = imm
+    v.ctx.limits.check("br_table", len(labels))
     v.pop(I32)
     types = v.label(default)
     seen = {types}

@@ -1,6 +1,7 @@
 """Trap codes: one row each, shared by generated code (the number) and the host (the word and the message).
 
-Messages are the specification's words, which its test suite checks as prefixes.
+Messages are the specification's words, which its test suite checks as prefixes; where a limit was reached, they say
+how to raise it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 from enum import IntEnum, unique
 from types import MappingProxyType
 from typing import Final
+
+from wardian.limits import remedy
 
 
 @unique
@@ -49,7 +52,7 @@ TRAPS: Final = MappingProxyType(
         TrapCode.INTEGER_OVERFLOW: ("integer_overflow", "integer overflow"),
         TrapCode.INTEGER_DIVIDE_BY_ZERO: ("integer_divide_by_zero", "integer divide by zero"),
         TrapCode.BAD_CONVERSION_TO_INTEGER: ("bad_conversion_to_integer", "invalid conversion to integer"),
-        TrapCode.STACK_EXHAUSTED: ("stack_exhausted", "call stack exhausted"),
+        TrapCode.STACK_EXHAUSTED: ("stack_exhausted", f"call stack exhausted; {remedy('stack')}"),
         TrapCode.NULL_REFERENCE: ("null_reference", "null reference"),
         TrapCode.NULL_FUNCTION_REFERENCE: ("null_reference", "null function reference"),
         TrapCode.NULL_EXCEPTION_REFERENCE: ("null_reference", "null exception reference"),
@@ -58,10 +61,13 @@ TRAPS: Final = MappingProxyType(
         TrapCode.NULL_I31_REFERENCE: ("null_reference", "null i31 reference"),
         TrapCode.CAST_FAILURE: ("cast_failure", "cast failure"),
         TrapCode.ARRAY_OUT_OF_BOUNDS: ("array_out_of_bounds", "out of bounds array access"),
-        TrapCode.HEAP_EXHAUSTED: ("heap_exhausted", "heap exhausted: no room for another structure or array"),
-        TrapCode.TIMEOUT: ("timeout", "timeout: the deadline passed while the guest was running"),
+        TrapCode.HEAP_EXHAUSTED: (
+            "heap_exhausted",
+            f"heap exhausted: no room for another structure or array; {remedy('gc_heap')}",
+        ),
+        TrapCode.TIMEOUT: ("timeout", f"timeout: the deadline passed while the guest was running; {remedy('timeout')}"),
         TrapCode.INTERRUPT: ("interrupt", "interrupted by the host"),
-        TrapCode.OUT_OF_FUEL: ("out_of_fuel", "out of fuel: the guest has used up what it was given (fuel=, -W fuel=)"),
+        TrapCode.OUT_OF_FUEL: ("out_of_fuel", f"out of fuel: what the guest was given is used up; {remedy('fuel')}"),
         TrapCode.UNALIGNED_ATOMIC: ("unaligned_atomic", "unaligned atomic"),
         TrapCode.WAIT_ON_UNSHARED_MEMORY: ("wait_on_unshared_memory", "expected shared memory"),
     }

@@ -6,7 +6,7 @@ changed. Whoever adds says so here first, whoever takes away says so afterwards.
 
 from __future__ import annotations
 
-from typing import Final, final
+from typing import Final, NoReturn, final
 
 from wardian.capability.errno import CapabilityError, Errno
 
@@ -17,10 +17,11 @@ UNBOUNDED: Final = (1 << 63) - 1
 class Quota:
     """``bytes`` of contents, ``files`` (names of files, directories and links), ``file_size`` of each file.
 
-    ``None`` is no bound. Refusals are ``NO_SPACE`` and, for a single file, ``FILE_TOO_BIG``.
+    ``None`` is no bound. Refusals are ``NO_SPACE`` and, for a single file, ``FILE_TOO_BIG``; ``reached`` has the names
+    of the bounds that were the reason for one.
     """
 
-    __slots__ = ("bytes", "file_size", "files", "used_bytes", "used_files")
+    __slots__ = ("bytes", "file_size", "files", "reached", "used_bytes", "used_files")
 
     def __init__(self, bytes: int | None = None, files: int | None = None, file_size: int | None = None) -> None:
         """Raises ``ValueError`` for a negative bound."""
@@ -31,11 +32,16 @@ class Quota:
         self.file_size = UNBOUNDED if file_size is None else file_size
         self.used_bytes = 0
         self.used_files = 0
+        self.reached: set[str] = set()
+
+    def _refuse(self, bound: str, errno: Errno = Errno.NO_SPACE) -> NoReturn:
+        self.reached.add(bound)
+        raise CapabilityError(errno)
 
     def grow(self, amount: int) -> None:
         """Take ``amount`` bytes. Raises ``CapabilityError`` (no space)."""
         if self.used_bytes + amount > self.bytes:
-            raise CapabilityError(Errno.NO_SPACE)
+            self._refuse("bytes")
         self.used_bytes += amount
 
     def shrink(self, amount: int) -> None:
@@ -45,7 +51,7 @@ class Quota:
     def need(self, count: int) -> None:
         """Raise ``CapabilityError`` (no space) unless ``count`` more names fit."""
         if self.used_files + count > self.files:
-            raise CapabilityError(Errno.NO_SPACE)
+            self._refuse("files")
 
     def add(self, count: int = 1) -> None:
         """Take ``count`` names. Raises ``CapabilityError`` (no space)."""
@@ -65,8 +71,8 @@ class Quota:
         if end <= size:
             return end
         if self.file_size <= size:
-            raise CapabilityError(Errno.FILE_TOO_BIG)
+            self._refuse("file_size", Errno.FILE_TOO_BIG)
         room = self.bytes - self.used_bytes
         if room <= 0:
-            raise CapabilityError(Errno.NO_SPACE)
+            self._refuse("bytes")
         return min(end, self.file_size, size + room)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias, final
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
 
 from wardian.capability.clock import ClockKind, Clocks, FrozenClocks, HostClocks
 from wardian.capability.environment import arguments, variables
@@ -24,6 +25,7 @@ from wardian.capability.stream import (
     HostInput,
     HostOutput,
     InputStream,
+    LimitedOutput,
     NullInput,
     NullOutput,
     OutputStream,
@@ -49,6 +51,7 @@ from wardian.wasi.p1.types import SOCKET_RIGHTS, Preview
 from wardian.wasi.shield import ShieldedOutput, shielded
 
 if TYPE_CHECKING:
+    from wardian.capability.filesystem.quota import Quota
     from wardian.capability.socket import HostSocket
     from wardian.wasi.p1.audit import Audit
 
@@ -95,6 +98,8 @@ class WasiContext:
         terminal: TerminalGrant = None,
         audit: Audit | None = None,
         sockets: Iterable[HostSocket] = (),
+        output_limit: int | None = None,
+        quota: Quota | None = None,
     ) -> None:
         """Raises ``ValueError`` for an argument or variable that cannot be one."""
         self.memory: GuestMemory = NoMemory()
@@ -110,8 +115,10 @@ class WasiContext:
         self.fds = Fds(open_files)
         self.fds.grant(input_descriptor(self.stdin))
         self.terminal = terminal
+        self._quota = quota
         self._shown = shielded((self.stdout, self.stderr), terminal)
-        for stream in self._shown:
+        self._bounded = bounded(self._shown, output_limit)
+        for stream in self._bounded:
             self.fds.grant(output_descriptor(stream))
         for name, directory in preopens:
             self.fds.grant(preopen_descriptor(directory, name.encode("utf-8", "surrogateescape")))
@@ -127,10 +134,11 @@ class WasiContext:
         """
         preopens: list[tuple[str, Directory]] = []
         clocks = _clocks(grants.clock)
+        quota = _quota(grants.quota)
         sockets: list[HostSocket] = []
         try:
             sockets.extend(_sockets(grants))
-            for opened in _directories(grants, clocks):
+            for opened in _directories(grants, clocks, quota):
                 preopens.append(opened)
             return cls(
                 grants.args,
@@ -146,6 +154,8 @@ class WasiContext:
                 grants.terminal,
                 audit,
                 sockets,
+                grants.output_limit,
+                quota,
             )
         except BaseException:
             for directory in (directory for _, directory in preopens):
@@ -153,6 +163,20 @@ class WasiContext:
             for socket in sockets:
                 socket.close()
             raise
+
+    @property
+    def truncated(self) -> bool:
+        """Was output dropped, because there was too much of it?"""
+        return any(map(was_cut, (self.stdout, self.stderr, *self._bounded)))
+
+    def reached(self) -> Iterator[str]:
+        """Names of limits (:data:`wardian.limits.BOUNDS`) that the guest has run into."""
+        if self.truncated:
+            yield "output"
+        if self.fds.refused:
+            yield "open_files"
+        if self._quota is not None:
+            yield from (name for bound, name in _QUOTA.items() if bound in self._quota.reached)
 
     def finish(self) -> None:
         """Write what is left of the output and give a terminal its usual look back, once the guest has ended."""
@@ -166,10 +190,14 @@ class WasiContext:
         self._finalizer()
 
 
-def _directories(grants: Grants, clocks: Clocks) -> Iterator[tuple[str, Directory]]:
+_QUOTA: Final = MappingProxyType({"bytes": "written", "file_size": "file_size", "files": "new_files"})
+"""Bounds of a quota -> the names of the limits they are."""
+
+
+def _directories(grants: Grants, clocks: Clocks, quota: Quota | None) -> Iterator[tuple[str, Directory]]:
     """Each granted directory, opened, with the guest's name for it."""
     devices: dict[int, int] = {}
-    metered = _metered(grants.quota)
+    metered = _metered(quota)
     for grant in grants.dirs:
         if isinstance(grant, TreeGrant):
             device = devices.setdefault(id(grant.tree), len(devices) + 1)
@@ -178,14 +206,21 @@ def _directories(grants: Grants, clocks: Clocks) -> Iterator[tuple[str, Director
         yield grant.guest, metered(open_directory(grant.host, readonly=grant.readonly))
 
 
-def _metered(quota: FileQuota) -> Callable[[Directory], Directory]:
-    """What puts one quota on all directories it is given."""
-    if quota == FileQuota():
-        return lambda directory: directory
-    from wardian.capability.filesystem.metered import Meter, MeteredDirectory  # Here, as most guests have no quota.
-    from wardian.capability.filesystem.quota import Quota
+def _quota(bounds: FileQuota) -> Quota | None:
+    if bounds == FileQuota():
+        return None
+    from wardian.capability.filesystem.quota import Quota  # Here, as most guests have no quota.
 
-    meter = Meter(Quota(quota.bytes, quota.files, quota.file_size))
+    return Quota(bounds.bytes, bounds.files, bounds.file_size)
+
+
+def _metered(quota: Quota | None) -> Callable[[Directory], Directory]:
+    """What puts one quota on all directories it is given."""
+    if quota is None:
+        return lambda directory: directory
+    from wardian.capability.filesystem.metered import Meter, MeteredDirectory
+
+    meter = Meter(quota)
     return lambda directory: MeteredDirectory(directory, meter)
 
 
@@ -221,6 +256,18 @@ def output_stream(grant: OutputGrant, role: int) -> OutputStream:
             return CallOutput(function)
         case _:
             return CaptureOutput(grant.limit)
+
+
+def bounded(streams: Iterable[OutputStream], limit: int | None) -> list[OutputStream]:
+    """The streams with a bound on how much they take, but for those that have one of their own."""
+    if limit is None:
+        return list(streams)
+    return [each if isinstance(each, CaptureOutput) else LimitedOutput(each, limit) for each in streams]
+
+
+def was_cut(stream: OutputStream) -> bool:
+    """Did a stream with a bound drop what was beyond?"""
+    return isinstance(stream, CaptureOutput | LimitedOutput) and stream.truncated
 
 
 def _clocks(grant: ClockGrant) -> Clocks:

@@ -192,17 +192,20 @@ def preopen_descriptor(directory: Directory, name: bytes) -> Descriptor:
 class Fds:
     """The table. ``entries`` is the same dictionary for the whole life of the table."""
 
-    __slots__ = ("_free", "_limit", "_next", "entries")
+    __slots__ = ("_free", "_limit", "_next", "entries", "refused")
 
     def __init__(self, limit: int) -> None:
         self.entries: dict[int, Descriptor] = {}
         self._free: list[int] = []
         self._next = 0
         self._limit = limit
+        self.refused = False
+        """Was there one too many?"""
 
     def insert(self, descriptor: Descriptor) -> int:
         """Give ``descriptor`` the lowest free number. Raises :class:`CapabilityError` (too many open files)."""
         if len(self.entries) >= self._limit:
+            self.refused = True
             raise CapabilityError(Errno.TOO_MANY_OPEN)
         return self.grant(descriptor)
 

@@ -1,0 +1,46 @@
+"""What compiling one module may still cost: processor time, and bytes of machine code.
+
+Invariant: nothing is compiled or mapped any more once a bound is reached; a single function may go beyond it, by as
+much as :mod:`wardian.compile.effort` lets it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import final
+
+from wardian.limits import Limits, exceeded
+
+
+@final
+class Budget:
+    """Of one module's code. Threads may lose a count to each other, never the bound."""
+
+    __slots__ = ("_limits", "_seconds", "_size")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._seconds = {False: 0.0, True: 0.0}
+        self._size = 0
+
+    @contextmanager
+    def compiling(self, *, better: bool = False) -> Iterator[None]:
+        """For the time of compiling something, on the thread that does it; ``better``: it has code already, and gets
+        some that is faster. Raises :class:`LimitExceeded`."""
+        limit = self._limits.compile_time
+        if self._seconds[better] >= limit:
+            raise exceeded("compile_time", f"compiling the module has taken {self._seconds[better]:.2g} s of {limit:g}")
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self._seconds[better] += time.thread_time() - began
+
+    def add(self, size: int) -> None:
+        """So many bytes of machine code are to be mapped. Raises :class:`LimitExceeded`."""
+        limit = self._limits.code_size
+        if self._size + size > limit:
+            raise exceeded("code_size", f"{self._size + size} bytes of machine code are more than the limit of {limit}")
+        self._size += size
