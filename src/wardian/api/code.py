@@ -320,8 +320,7 @@ class ModuleCode:
     def _improve(self, kind: str, index: int, site: int) -> None:
         """Compile a hot function, or what follows on a hot loop of it, and have it used from now on."""
         compiler, options = self.engine.compiler, self.options.__replace__(opt="O2")
-        start, end = self.ctx.module.bodies[index]
-        if end - start >= options.optimise_below:
+        if compiler.is_too_much(self.ctx, options, index, self._branch_hints()):
             return
         if kind == "loop":
             resume = self._resume(index, site)

@@ -250,12 +250,30 @@ class Compiler:
         preamble = self.backend().preamble()
         out = []
         for index in indices:
-            start, end = ctx.module.bodies[index]
-            large = end - start >= options.optimise_below
-            mine = ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints) if large else facts
+            mine = facts
+            if options.opt == "O2" and self.is_too_much(ctx, options, index, hints):
+                mine = ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints)
             text = functools.partial(function_text, mine, ctx, index, preamble)
             out.append((index, *self._linked(index, text, mine.options.opt)))
         return out
+
+    def is_too_much(
+        self, ctx: ModuleContext, options: CodeOptions, index: int, hints: Mapping[int, bool]
+    ) -> bool:
+        """Would LLVM take too long to optimise a defined function (:mod:`wardian.compile.effort`)?
+
+        Raises as :meth:`compile` does.
+        """
+        from wardian.compile.effort import LOOK_FROM, too_much
+        from wardian.compile.function import ModuleFacts
+        from wardian.compile.lowering import function_text
+
+        start, end = ctx.module.bodies[index]
+        if end - start < LOOK_FROM:
+            return False
+        if end - start >= options.optimise_below:
+            return True
+        return too_much(function_text(ModuleFacts(ctx.module, options, hints), ctx, index, "")) is not None
 
     def continuation(
         self, ctx: ModuleContext, options: CodeOptions, index: int, hints: Mapping[int, bool], resume: Resume
