@@ -256,7 +256,7 @@ class Isolated:
         if self._verdict is not None or self._worker.ended is not None:
             return
         if until is not None and time.monotonic() >= until:
-            self._stop(time_over(task.timeout or 0.0))
+            self._stop(time_over(task.timeout or 0.0, more=", and the worker did not stop"))
         elif task.cpu is not None and (self._worker.cpu_seconds() or 0.0) >= task.cpu + GRACE:
             self._stop(cpu_used_up(task.cpu))
 

@@ -26,9 +26,9 @@ def cpu_used_up(seconds: float, frames: tuple[Frame, ...] = ()) -> Interrupted:
     return Interrupted("cpu", spent, frames)
 
 
-def time_over(seconds: float, frames: tuple[Frame, ...] = ()) -> Interrupted:
+def time_over(seconds: float, frames: tuple[Frame, ...] = (), more: str = "") -> Interrupted:
     """What stops a guest whose wall-clock time is over."""
-    return Interrupted("timeout", f"timeout: the {seconds:g} s it had are over; {remedy('timeout')}", frames)
+    return Interrupted("timeout", f"timeout: the {seconds:g} s it had are over{more}; {remedy('timeout')}", frames)
 
 
 _LIMITS: Final = MappingProxyType(
