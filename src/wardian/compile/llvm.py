@@ -26,6 +26,12 @@ REQUIRED: Final = {"x86_64": "+sse4.1", "aarch64": ""}
 COMMON: Final = {"x86_64": "x86-64-v2", "aarch64": "generic"}
 """What every processor has that this engine runs on: stencils are made for that, once."""
 
+PROTECTED: Final = {
+    "x86_64": "",
+    "aarch64": ' "branch-target-enforcement" "sign-return-address"="non-leaf" "sign-return-address-key"="a_key"',
+}
+"""Attributes with which functions say where indirect branches may land, and sign the addresses they return to."""
+
 MASKING: Final = ("avx512", "avx10")
 """Features that are never used: LLVM folds even a volatile load into an instruction that masks it, which does not fault
 where the mask is off, and the trap the load stands for is lost."""
@@ -48,12 +54,25 @@ def _lock() -> threading.Lock:
 class Backend:
     """One target, this machine's, at every optimisation level. Safe to use from several threads."""
 
-    def __init__(self, *, common: bool = False) -> None:
-        """``common``: use no more than what every processor of the architecture has."""
+    def __init__(self, *, common: bool = False, architecture: str | None = None) -> None:
+        """``common``: use no more than what every processor of the architecture has.
+
+        ``architecture``: not this machine's, but the common features of another, for code that is only looked at.
+        """
         self._machines: dict[str, llvm.TargetMachine] = {}
         self._lock = _lock()
         with self._lock:
-            self._find_target(common)
+            if architecture is None:
+                self._find_target(common)
+            else:
+                self._take_target(architecture)
+
+    def _take_target(self, architecture: str) -> None:
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        self.triple = f"{architecture}-unknown-linux-gnu"
+        self.arch, self.cpu, self.features = architecture, COMMON[architecture], REQUIRED[architecture]
+        self._target = llvm.Target.from_triple(self.triple)
 
     def _find_target(self, common: bool) -> None:
         llvm.initialize_native_target()
@@ -77,7 +96,7 @@ class Backend:
         exhaust the stack rather than loop for ever, and a backtrace shows every caller. #1 is for functions with
         ``tail`` calls that are to be jumps; their ordinary calls are marked.
         """
-        attributes = f'nounwind "frame-pointer"="all" "no-builtins" "target-cpu"="{self.cpu}"'
+        attributes = f'nounwind "frame-pointer"="all" "no-builtins" "target-cpu"="{self.cpu}"{PROTECTED[self.arch]}'
         return (
             f'target triple = "{self.triple}"\n'
             f'attributes #0 = {{ {attributes} "disable-tail-calls"="true" }}\nattributes #1 = {{ {attributes} }}\n'
@@ -100,9 +119,11 @@ class Backend:
             return self._assembly(text)
 
     def assemble(self, text: str) -> bytes:
-        """An ELF object of LLVM text whose code is ``module asm``."""
+        """Assembler text as an ELF object."""
+        quoted = text.replace("\\", "\\5C").replace('"', "\\22").replace("\t", " ")
+        lines = [f'target triple = "{self.triple}"', *(f'module asm "{line}"' for line in quoted.splitlines())]
         with self._lock:
-            return self._assemble(f'target triple = "{self.triple}"\n{text}')
+            return self._assemble("\n".join(lines))
 
     def _fixed(self) -> llvm.TargetMachine:
         machine = self._machines.get("fixed")

@@ -43,8 +43,20 @@ def bodies(assembly: str, syntax: Syntax) -> tuple[dict[str, Body], dict[str, st
     for name, body in _FUNCTION.findall(text):
         lines = [line for line in body.splitlines() if line.strip() and not re.match(r"\s+\.", line)]
         lines = [_POOL.sub(r"K\1", line) for line in _tidy(lines, syntax)]
-        found[name] = Body(tuple(lines), frozenset(syntax.register.findall("\n".join(lines))))
+        found[name] = _without(syntax, lines)
     return found, constants
+
+
+def _without(syntax: Syntax, lines: list[str]) -> Body:
+    """The body with other registers for those that stencils must leave alone."""
+    text = "\n".join(lines)
+    used = frozenset(syntax.register.findall(text))
+    others = syntax.others(used)
+    if not others:
+        return Body(tuple(lines), used)
+    assert not any(line.startswith(syntax.call) for line in lines), "what is renamed is kept across a call"
+    text = syntax.register.sub(lambda found: syntax.sigil + others.get(found[1], found[1]), text)
+    return Body(tuple(text.split("\n")), frozenset(syntax.register.findall(text)))
 
 
 def _tidy(lines: list[str], syntax: Syntax) -> list[str]:
@@ -53,6 +65,9 @@ def _tidy(lines: list[str], syntax: Syntax) -> list[str]:
     i = 0
     while i < len(lines):
         block = _BLOCK.match(lines[i])
+        if block and syntax.near and any(block[1] in line for line in lines if syntax.near.match(line)):
+            i += 1
+            continue
         jump = syntax.jump.match(lines[i + 1]) if block and i + 1 < len(lines) else None
         if block and jump and i and lines[i - 1].startswith(syntax.leaves):
             onward[block[1]] = jump[1]
@@ -117,13 +132,11 @@ class Source:
         return self._count
 
     def text(self) -> str:
-        """An LLVM module that is nothing but this."""
+        """The whole source."""
         data = ['.section .rodata.k,"a",@progbits', ".p2align 6"]
         for name, directives in self._constants.items():
             data.append(f".globl {name}\n.p2align 6\n{name}:\n{directives}")
-        whole = "\n".join([*self._lines, f"stencil{self._count}:", "nop", *data, "Kend:", ".byte 0"])
-        quoted = whole.replace("\\", "\\5C").replace('"', "\\22").replace("\t", " ")
-        return "\n".join(f'module asm "{line}"' for line in quoted.splitlines())
+        return "\n".join([*self._lines, f"stencil{self._count}:", "nop", *data, "Kend:", ".byte 0"])
 
     def parts(self, obj: bytes) -> tuple[list[Part], dict[str, bytes]]:
         """The stencils by number and the constants by name, out of the ELF object the text became."""

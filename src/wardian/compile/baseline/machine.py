@@ -90,6 +90,9 @@ SYNTAX: Final = Syntax(
     leaves=("\tjmp", "\tret"),
     conditional=re.compile(r"^(\tj\w+\t)(\S+)$"),
     opposite=_opposite,
+    near=None,
+    others=lambda used: {},
+    call="\tcall",
     rewritten=_rewritten,
 )
 RELOCATIONS: Final[Mapping[int, str]] = MappingProxyType({1: WIDE, 2: JUMP, 4: JUMP, 10: NUMBER, 11: NUMBER})

@@ -57,6 +57,12 @@ class Syntax(Record):
     """A conditional jump that may go to another stencil: everything before the target, and the target."""
     opposite: Callable[[str], str | None]
     """What such a jump begins with if its condition is the opposite, if it can be said."""
+    near: re.Pattern[str] | None
+    """Conditional jumps that do not reach other stencils."""
+    others: Callable[[frozenset[str]], dict[str, str]]
+    """What registers are renamed to that LLVM uses but stencils must leave alone, of all that a stencil uses."""
+    call: str
+    """What a call begins with. Nobody may rename registers in a stencil that has one."""
     rewritten: Callable[[str], str]
     """Text in which symbols are addresses, with holes as numbers and labels near by."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, final
+from typing import Final, Protocol, final
 
 from wardian.compile.baseline import machine as x86_64
 from wardian.compile.baseline.assembler import Body, Part, Source, bodies, renamed
@@ -23,9 +23,6 @@ from wardian.record import Record
 from wardian.syntax.types import NumType
 from wardian.vm.traps import TrapCode
 
-if TYPE_CHECKING:
-    from wardian.compile.llvm import Backend
-
 
 @final
 class Want(Record):
@@ -38,6 +35,14 @@ class Want(Record):
     names: Mapping[str, str] = MappingProxyType({})
     before: str = ""
     after: str = ""
+
+
+class Compiling(Protocol):
+    """What makes machine code: :class:`wardian.compile.llvm.Backend`, or a cross-compiler like it."""
+
+    def stencil_preamble(self) -> str: ...
+    def assembly(self, text: str) -> str: ...
+    def assemble(self, text: str) -> bytes: ...
 
 
 @final
@@ -97,11 +102,11 @@ class Maker:
 
     # -- the library ---------------------------------------------------------------------------------------------------
 
-    def make(self, backend: Backend) -> bytes:
+    def make(self, backend: Compiling) -> bytes:
         """The encoded library."""
         return encode(*self.parts(backend))
 
-    def parts(self, backend: Backend) -> tuple[dict[str, list[tuple[int, Part]]], dict[str, bytes]]:
+    def parts(self, backend: Compiling) -> tuple[dict[str, list[tuple[int, Part]]], dict[str, bytes]]:
         """The stencils of each group, by key, and the constants they refer to."""
         found, constants = self._compiled(backend)
         source = Source(constants, self.machine)
@@ -117,7 +122,7 @@ class Maker:
             groups.setdefault(group, []).append((key, parts[number]))
         return groups, pool
 
-    def _compiled(self, backend: Backend) -> tuple[dict[str, Body], dict[str, str]]:
+    def _compiled(self, backend: Compiling) -> tuple[dict[str, Body], dict[str, str]]:
         text = "\n".join(self._texts.values())
         symbols = ["next", "target", *(f"trap_{code.name}" for code in TrapCode)]
         types = ", ".join(t for _, t in self.machine.PARAMETERS)
