@@ -22,6 +22,7 @@ DANGEROUS = (
     "compile/llvm.py",
     "compile/bounds.py",
     "compile/heap.py",
+    "compile/baseline/aarch64.py",
     "compile/baseline/machine.py",
     "compile/glue/core.py",
     "compile/glue/roots.py",
