@@ -6,7 +6,7 @@ import os
 from typing import Literal, final
 
 from wardian.compile.cache import LIMIT
-from wardian.compile.options import CodeOptions
+from wardian.compile.options import CodeOptions, Spectre
 from wardian.limits import Features, Limits
 from wardian.record import Record
 
@@ -19,6 +19,8 @@ class Config(Record):
       ``"auto"`` (default) begins with baseline and optimises what is hot, in the background, since optimising costs
       about a tenth of a millisecond per instruction.
     * ``checks``: what bounds memory accesses: ``"guard"`` pages, or ``"explicit"`` comparisons. Both are exact.
+    * ``spectre``: what is done about code that runs because the processor guessed wrongly (docs/spectre.md): ``"off"``,
+      ``"basic"`` (indices and types are masked without branches where they are checked).
     * ``fuel``: whether guests pay for what they do (docs/fuel.md); then ``Limits.fuel`` bounds it, and
       :attr:`Instance.fuel` is what is left. Costs up to a quarter of their speed.
     * ``tier_up``: under ``"auto"``, after how many calls (or eight times as many turns of its loops) a function is
@@ -31,6 +33,7 @@ class Config(Record):
 
     opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
     checks: Literal["guard", "explicit"] = "guard"
+    spectre: Spectre = "off"
     fuel: bool = False
     tier_up: int = 100_000
     cache: bool | str | os.PathLike[str] = True
@@ -46,13 +49,14 @@ class Config(Record):
             raise ValueError(f"tier_up must be at least 1 and below 2**28, not {self.tier_up!r}")
         if self.checks not in ("guard", "explicit"):
             raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
-
+        if self.spectre not in ("off", "basic", "full"):
+            raise ValueError(f"spectre must be 'off', 'basic' or 'full', not {self.spectre!r}")
         if self.cache_size < 0:
             raise ValueError("cache_size cannot be negative")
 
     def code(self, opt: Literal["O0", "O2", "baseline"], *, exceptions: bool = False) -> CodeOptions:
         """What code is compiled with under these choices."""
-        return CodeOptions(opt, self.checks, exceptions, self.fuel)
+        return CodeOptions(opt, self.checks, self.spectre, exceptions, self.fuel)
 
     def cache_path(self) -> str | None:
         """Where compiled code is kept, or ``None``."""

@@ -7,7 +7,7 @@ import os
 from time import perf_counter
 from typing import Final
 
-from wardian.cli.options import ENGINE_OPTIONS, build_engine, parse_checks, parse_level, usage
+from wardian.cli.options import ENGINE_OPTIONS, build_engine, parse_checks, parse_level, parse_spectre, usage
 from wardian.cli.report import CliError, Progress, plural, size
 from wardian.cli.source import read_module
 
@@ -61,6 +61,7 @@ def _write(path: str, data: bytes) -> None:
 def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
+    spectre = parse_spectre(options.spectre)
     if level is None:
         level = "O2"  # what a run does in the background for what is hot is done now, for everything
     jobs = _jobs(options.jobs)
@@ -68,7 +69,7 @@ def main(argv: list[str]) -> int:
 
     from wardian.api.module import Module
 
-    engine = build_engine(level=level, checks=checks)
+    engine = build_engine(level=level, checks=checks, spectre=spectre)
     began = perf_counter()
     module = Module(source, engine)
     checked = perf_counter()

@@ -56,6 +56,11 @@ ENGINE_OPTIONS: Final = (
         many=True,
     ),
     Option(("--checks",), "KIND", "how memory accesses are bounded: guard (pages, default) or explicit (comparisons)"),
+    Option(
+        ("--spectre",),
+        "LEVEL",
+        "against wrong guesses of the processor: off, basic (masks) or full (all that LLVM has)",
+    ),
 )
 
 
@@ -189,6 +194,12 @@ def parse_checks(text: str | None) -> str | None:
     return text
 
 
+def parse_spectre(text: str | None) -> str | None:
+    if text not in (None, "off", "basic", "full"):
+        raise usage(f"--spectre {text} is not known", "--spectre off, --spectre basic or --spectre full")
+    return text
+
+
 def parse_terminal(text: str | None) -> Literal["strict", "color", "raw"] | None:
     """A mode of :mod:`wardian.terminal`; ``None`` if the user left it open."""
     match text:
@@ -210,6 +221,7 @@ def build_engine(
     *,
     level: str | None = None,
     checks: str | None = None,
+    spectre: str | None = None,
     cache: bool = True,
     lazy: bool = False,
     switches: dict[str, bool] | None = None,
@@ -225,6 +237,8 @@ def build_engine(
         chosen["opt"] = level
     if checks is not None:
         chosen["checks"] = checks
+    if spectre is not None:
+        chosen["spectre"] = spectre
     if not cache:
         chosen["cache"] = False
     elif (path := cache_path()) is not None:

@@ -20,6 +20,7 @@ from wardian.cli.options import (
     limits,
     parse_checks,
     parse_level,
+    parse_spectre,
     parse_terminal,
     parse_wasm_options,
     usage,
@@ -246,6 +247,7 @@ def main(argv: list[str]) -> int:
     settings, switches = parse_wasm_options(options.wasm)
     unknown_imports = _unknown_imports(settings)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
+    spectre = parse_spectre(options.spectre)
     terminal = parse_terminal(options.terminal)
     environment = _environment(options.env)
     isolation = _isolation(options)
@@ -258,7 +260,13 @@ def main(argv: list[str]) -> int:
     from wardian.sandbox.run import run
 
     engine = build_engine(
-        level=level, checks=checks, cache=not options.no_cache, lazy=True, switches=switches, bounds=limits(settings),
+        level=level,
+        checks=checks,
+        spectre=spectre,
+        cache=not options.no_cache,
+        lazy=True,
+        switches=switches,
+        bounds=limits(settings),
         fuel="fuel" in settings,
     )
     arguments: list[object] = list(words)

@@ -169,7 +169,8 @@ class Spectest:
     __slots__ = ("_engine", "_modules")
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = Engine(Config(opt=engine.config.opt, checks=engine.config.checks, cache=False))
+        like = engine.config
+        self._engine = Engine(Config(opt=like.opt, checks=like.checks, spectre=like.spectre, cache=False))
         self._modules: dict[str, Module] = {}
 
     def exports(self, *, shared: bool) -> dict[str, object]:

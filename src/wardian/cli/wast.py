@@ -8,7 +8,14 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Final
 
-from wardian.cli.options import ENGINE_OPTIONS, build_engine, parse_checks, parse_level, parse_wasm_options
+from wardian.cli.options import (
+    ENGINE_OPTIONS,
+    build_engine,
+    parse_checks,
+    parse_level,
+    parse_spectre,
+    parse_wasm_options,
+)
 from wardian.cli.report import CliError, explain, plural, safe, say
 from wardian.errors import MalformedError
 
@@ -85,6 +92,7 @@ def main(argv: list[str]) -> int:
     if settings:
         raise CliError(f"-W {next(iter(settings))} has no meaning for scripts", hint=_SWITCHES, code=2)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
+    spectre = parse_spectre(options.spectre)
     worlds: dict[tuple[tuple[str, bool], ...], tuple[Engine, Spectest]] = {}
 
     def world(path: Path) -> tuple[Engine, Spectest]:
@@ -94,7 +102,9 @@ def main(argv: list[str]) -> int:
         chosen = {**assumed(path.resolve().parent.as_posix()), **switches}
         key = tuple(sorted(chosen.items()))
         if key not in worlds:
-            engine = build_engine(level=level, checks=checks, cache=False, lazy=options.lazy, switches=chosen)
+            engine = build_engine(
+                level=level, checks=checks, spectre=spectre, cache=False, lazy=options.lazy, switches=chosen
+            )
             worlds[key] = engine, _spectest(engine)
         return worlds[key]
 

@@ -19,26 +19,36 @@ safe; the read itself is atomic. Plain accesses to it are ``volatile`` too: LLVM
 that races undefined and may then give each use of it, such as a check and an address, another value; a volatile load
 is read once.
 
+A branch is only a guess to the processor, so what a comparison bounds is masked as well, as far as the user wants it
+(:mod:`wardian.compile.speculation`). An index that guard pages bound needs none: no branch decides where it leads.
+
 All arithmetic on addresses is in 64 bits, on a zero-extended index, with ``getelementptr i8`` (no ``inbounds``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
+from wardian.compile import speculation
 from wardian.compile.emit import HOSTDATA, Value, const
-from wardian.compile.function import Lowering
-from wardian.vm.layout import MEMORY
+from wardian.compile.function import CTX, Lowering
+from wardian.vm.layout import MEMORY, SEGMENT, TABLE
 from wardian.vm.memory import GUARD
 from wardian.vm.traps import TrapCode
 
-_U64: Final = 1 << 64
+_NO_LENGTH: Final = 1 << 62
+"""More than any memory has bytes."""
+ZERO: Final = const(0, "i64")
 
 
-def length(lo: Lowering, memory: int, order: str = "unordered") -> Value:
-    """The memory's current length in bytes, ``i64``; ``order`` is how it is read if the memory is shared."""
+def length(lo: Lowering, memory: int, order: str = "unordered", *, masked: bool = False) -> Value:
+    """The memory's current length in bytes, ``i64``; ``order`` is how it is read if the memory is shared.
+
+    ``masked``: LLVM is not to know that it is what somebody else compares with (:mod:`wardian.compile.speculation`).
+    """
     definition = lo.pointer_at(lo.facts.layout.memories + 8 * memory)
-    at = lo.b.offset(definition, MEMORY.at["length"])
+    at = lo.b.offset(speculation.copy(lo, definition) if masked else definition, MEMORY.at["length"])
     if lo.facts.memories[memory].shared:
         # SAFETY: another thread may be growing the memory; unordered is enough, for any length it ever had is safe.
         return lo.b.atomic_load(at, "i64", HOSTDATA, order)
@@ -56,12 +66,13 @@ def address(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> 
     # SAFETY: a memory whose length is no multiple of the system's page is accessible beyond its end.
     whole_pages = type_.page_size_log2 == 16
     guarded = lo.facts.options.checks == "guard" and whole_pages and not is64 and offset + size <= GUARD
-    if not guarded:
-        _check(lo, memory, index, offset + size, is64)
     b = lo.b
-    # SAFETY: guarded: index < 2^32 and offset + size <= GUARD, so the sum stays in the reservation of 4 GiB + GUARD.
-    # Otherwise _check proved index + offset + size <= length, so neither addition wraps and the access is inside.
-    displacement = b.binary("add", index, const(offset, "i64")) if offset else index
+    if guarded:
+        # SAFETY: index < 2^32 and offset + size <= GUARD, so the sum stays in the reservation of 4 GiB + GUARD.
+        displacement = b.binary("add", index, const(offset, "i64")) if offset else index
+    else:
+        # SAFETY: inside the memory.
+        displacement = checked(lo, memory, index, offset, size)
     # SAFETY: what compile/versions.py proved only decides whether LLVM may move the access, never where it goes.
     may_trap = guarded and lo.proven is None
     lo.faults += may_trap
@@ -69,38 +80,88 @@ def address(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> 
 
 
 def checked(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> Value:
-    """``index + offset`` (``i64``) after an explicit check that an access of ``size`` bytes there is in bounds."""
-    _check(lo, memory, index, offset + size, lo.facts.memories[memory].limits.is64)
-    # SAFETY: _check proved index + offset + size <= length, so the addition does not wrap.
-    return lo.b.binary("add", index, const(offset, "i64")) if offset else index
+    """``index + offset`` (``i64``) after an explicit check that an access of ``size`` bytes there is in bounds.
 
-
-def _check(lo: Lowering, memory: int, index: Value, end: int, is64: bool) -> None:
-    """Trap unless ``index + end <= length`` without wrapping; ``end`` is offset + size, at least 1."""
+    With masks, 0 where that is only a wrong guess.
+    """
     b = lo.b
-    if end >= _U64:
-        # SAFETY: offset + size alone is past any 64-bit length.
+    is64 = lo.facts.memories[memory].limits.is64
+    end = offset + size
+    if end >= _NO_LENGTH:
+        # SAFETY: offset + size alone is past any length a memory can have.
         lo.trap_if(("true", "i1"), TrapCode.MEMORY_OUT_OF_BOUNDS)
-        return
-    limit = length(lo, memory)
+        return ZERO
+    if not speculation.masks(lo):
+        lo.trap_if(_beyond(lo, index, end, length(lo, memory), is64), TrapCode.MEMORY_OUT_OF_BOUNDS)
+        # SAFETY: index + offset + size <= length, so the addition does not wrap.
+        return b.binary("add", index, const(offset, "i64")) if offset else index
+    index = speculation.copy(lo, index)
+    last = b.binary("add", index, const(end - 1, "i64"))
+    # SAFETY: an index from 2^63 on does not fit, and below that the sum does not wrap, for end is at most 2^62.
+    mask = speculation.below(lo, last, length(lo, memory, masked=True), index, any=is64)
+    displacement = b.binary("add", index, const(offset, "i64")) if offset else index
+    return speculation.check(lo, mask, TrapCode.MEMORY_OUT_OF_BOUNDS, displacement)[0]
+
+
+def _beyond(lo: Lowering, index: Value, end: int, limit: Value, is64: bool) -> Value:
+    """Is ``index + end > limit``, without wrapping? ``end`` is offset + size, at least 1."""
+    b = lo.b
     if is64:
-        # SAFETY: length -sat (end - 1) is the first index that does not fit, and 0 if none does, so nothing wraps.
+        # SAFETY: limit -sat (end - 1) is the first index that does not fit, and 0 if none does, so nothing wraps.
         first_bad = b.intrinsic("usub.sat.i64", "i64", limit, const(end - 1, "i64"))
-        lo.trap_if(b.icmp("uge", index, first_bad), TrapCode.MEMORY_OUT_OF_BOUNDS)
-    else:
-        # SAFETY: index < 2^32 and end < 2^33, so the sum does not wrap in 64 bits.
-        last = b.binary("add", index, const(end, "i64"))
-        lo.trap_if(b.icmp("ugt", last, limit), TrapCode.MEMORY_OUT_OF_BOUNDS)
+        return b.icmp("uge", index, first_bad)
+    # SAFETY: index < 2^32 and end < 2^33, so the sum does not wrap in 64 bits.
+    return b.icmp("ugt", b.binary("add", index, const(end, "i64")), limit)
 
 
-def check_range(lo: Lowering, start: Value, count: Value, limit: Value, code: TrapCode) -> None:
-    """Trap unless ``start + count <= limit`` (all ``i64``) without wrapping; for bulk operations."""
+def check_range(
+    lo: Lowering, start: Value, count: Value, limit: Callable[[bool], Value], code: TrapCode
+) -> tuple[Value, Value]:
+    """Trap unless ``start + count <= limit`` (all ``i64``) without wrapping; for bulk operations.
+
+    ``limit`` reads the bound, ``masked`` or not (see :func:`length`). Returns start and count
+    to go on with: with masks, 0 and 0 where the range is only guessed to fit.
+    """
+    if not speculation.masks(lo):
+        lo.trap_if(_no_room(lo, start, count, limit(False)), code)
+        return start, count
+    start, count = speculation.copy(lo, start), speculation.copy(lo, count)
+    mask = speculation.mask(lo, _no_room(lo, start, count, limit(True)))
+    start, count = speculation.check(lo, mask, code, start, count)
+    return start, count
+
+
+def _no_room(lo: Lowering, start: Value, count: Value, limit: Value) -> Value:
     b = lo.b
     # SAFETY: the first comparison makes limit - count exact; the second then compares without any addition.
     too_long = b.icmp("ugt", count, limit)
     room = b.binary("sub", limit, count)
     too_far = b.icmp("ugt", start, room)
-    lo.trap_if(b.binary("or", too_long, too_far), code)
+    return b.binary("or", too_long, too_far)
+
+
+def check_memory(lo: Lowering, memory: int, start: Value, count: Value) -> tuple[Value, Value]:
+    """:func:`check_range` for a range of a memory."""
+    code = TrapCode.MEMORY_OUT_OF_BOUNDS
+    return check_range(lo, start, count, lambda masked: length(lo, memory, masked=masked), code)
+
+
+def check_table(lo: Lowering, table: int, start: Value, count: Value) -> tuple[Value, Value]:
+    """:func:`check_range` for a range of a table's elements."""
+    code = TrapCode.TABLE_OUT_OF_BOUNDS
+    return check_range(lo, start, count, lambda masked: table_length(lo, table, masked=masked)[1], code)
+
+
+def check_segment(lo: Lowering, at: int, start: Value, count: Value, code: TrapCode) -> tuple[Value, Value, Value]:
+    """:func:`check_range` for the segment whose SEGMENT is at ``at`` of the context, and the segment's base."""
+    b = lo.b
+
+    def size(masked: bool) -> Value:
+        context = speculation.copy(lo, CTX) if masked else CTX
+        return b.load(b.offset(context, at + SEGMENT.at["length"]), "i64", HOSTDATA)
+
+    base = b.load(b.offset(CTX, at), "ptr", HOSTDATA)
+    return *check_range(lo, start, count, size, code), base
 
 
 def pointer(lo: Lowering, memory: int, index: Value) -> Value:
@@ -112,14 +173,29 @@ def pointer(lo: Lowering, memory: int, index: Value) -> Value:
 def table_slot(lo: Lowering, table: int, index: Value, code: TrapCode) -> Value:
     """Host pointer to the 8-byte element ``index`` (``i64``, zero-extended) of a table; traps with ``code`` outside
     it."""
-    definition, size = table_length(lo, table)
-    lo.trap_if(lo.b.icmp("uge", index, size), code)
-    base = lo.b.load(definition, "ptr", HOSTDATA)
+    b = lo.b
+    masked = speculation.masks(lo)
+    index = speculation.copy(lo, index) if masked else index
+    definition, size = table_length(lo, table, masked=masked)
+    if masked:
+        mask = speculation.below(lo, index, size, any=lo.facts.tables[table].limits.is64)
+        (index,) = speculation.check(lo, mask, code, index)
+    else:
+        lo.trap_if(b.icmp("uge", index, size), code)
     # SAFETY: index < length was just checked, and length elements of 8 bytes are allocated at base.
-    return lo.b.index(base, index, "i64")
+    return b.index(b.load(definition, "ptr", HOSTDATA), index, "i64")
 
 
-def table_length(lo: Lowering, table: int) -> tuple[Value, Value]:
-    """``(pointer to the TABLE, its current length as i64)``."""
+def table_range(lo: Lowering, table: int, start: Value) -> Value:
+    """Host pointer to the element ``start`` of a range that :func:`check_table` accepted."""
+    base = lo.b.load(lo.pointer_at(lo.facts.layout.tables + 8 * table), "ptr", HOSTDATA)
+    # SAFETY: start <= length, checked by the caller through check_table.
+    return lo.b.index(base, start, "i64")
+
+
+def table_length(lo: Lowering, table: int, *, masked: bool = False) -> tuple[Value, Value]:
+    """``(pointer to the TABLE, its current length as i64)``; ``masked`` as in :func:`length`."""
     definition = lo.pointer_at(lo.facts.layout.tables + 8 * table)
-    return definition, lo.b.load(lo.b.offset(definition, 8), "i64", HOSTDATA)
+    if masked:
+        definition = speculation.copy(lo, definition)
+    return definition, lo.b.load(lo.b.offset(definition, TABLE.at["length"]), "i64", HOSTDATA)

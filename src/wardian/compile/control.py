@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from wardian.compile import bounds, heap
-from wardian.compile.emit import CONSTANT, HINT, HOSTDATA, const
+from wardian.compile import bounds, heap, speculation
+from wardian.compile.emit import CONSTANT, HINT, HOSTDATA, Value, const
 from wardian.compile.exceptions import land_exceptions
 from wardian.compile.function import CTX, FamilyTable, Frame, Lowering
 from wardian.syntax import families as f
@@ -132,10 +132,23 @@ def br_table(lo: Lowering, fam: f.BrTable, imm: tuple[tuple[int, ...], int]) -> 
             pads.append((landing[label], frame))
         else:
             landing[label] = frame.label
-    b.switch(index, landing[default], [landing[label] for label in labels])
+    _switch(lo, index, landing[default], [landing[label] for label in labels])
     for name, frame in pads:
         b.start(name)
         lo.jump(frame)
+
+
+def _switch(lo: Lowering, index: Value, default: str, labels: list[str]) -> None:
+    b = lo.b
+    if not speculation.masks(lo):
+        b.switch(index, default, labels)
+        return
+    # The default is one more case, so that a table LLVM makes of it has an entry for every index that can arrive, and
+    # no branch in front of it.
+    nowhere = b.label()
+    b.switch(speculation.at_most(lo, index, const(len(labels), "i32")), nowhere, [*labels, default])
+    b.start(nowhere)
+    b.unreachable()
 
 
 def return_(lo: Lowering, fam: f.Return, imm: None) -> None:
@@ -186,20 +199,13 @@ def call_indirect(lo: Lowering, fam: f.CallIndirect, imm: tuple[int, int]) -> No
     slot = bounds.table_slot(lo, table, index, TrapCode.UNDEFINED_ELEMENT)
     ref = b.load(slot, "ptr", HOSTDATA)
     lo.trap_if(b.icmp("eq", ref, ("null", "ptr")), TrapCode.UNINITIALIZED_ELEMENT)
-    check_type(lo, ref, type_index)
-    call_through(lo, ref, type_index, fam.tail)
-
-
-def check_type(lo: Lowering, ref: tuple[str, str], type_index: int) -> None:
-    """Trap unless the function behind ``ref`` has the type, or (if it may have subtypes) a subtype of it."""
-    actual = lo.b.load(lo.b.offset(ref, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
-    fits = heap.matches(lo, actual, type_index)
-    lo.trap_if(lo.b.icmp("eq", fits, const(0, "i1")), TrapCode.BAD_SIGNATURE)
+    sure = heap.checked_function(lo, ref, type_index, TrapCode.BAD_SIGNATURE)
+    call_through(lo, sure, type_index, fam.tail)
 
 
 def call_through(lo: Lowering, ref: tuple[str, str], type_index: int, tail: bool) -> None:
     context = lo.b.load(lo.b.offset(ref, FUNCREF.at["context"]), "ptr", HOSTDATA)
-    if lo.facts.options.opt != "O0":
+    if lo.facts.options.opt != "O0" and not speculation.masks(lo):
         context = _predicted(lo, context)
     lo.call_ref(ref, lo.facts.func_type(type_index), context, tail)
 
@@ -208,7 +214,8 @@ def _predicted(lo: Lowering, context: tuple[str, str]) -> tuple[str, str]:
     """``context``, as a guess: most functions are called by their own module's.
 
     Everything the callee does begins with its context. If that came out of the table, a caller that finds its next
-    callee in memory would wait for six loads in a row every time; a branch is predicted.
+    callee in memory would wait for six loads in a row every time; a branch is predicted. With masks nothing is guessed
+    here: a function of another instance that runs with this context takes any number in it for an address.
     """
     b = lo.b
     own, other, join = b.label(), b.label(), b.label()

@@ -53,6 +53,7 @@ class ModuleFacts:
         "globals",
         "has_objects",
         "hints",
+        "is_stencil",
         "layout",
         "memories",
         "module",
@@ -74,6 +75,8 @@ class ModuleFacts:
         self.globals = module.global_types()
         self.tags = module.tag_types()
         self.has_objects = has_objects(module)
+        self.is_stencil = False
+        """Is it for a single instruction, to be copied?"""
 
     def func_type(self, type_index: int) -> FuncType:
         comp = self.types[type_index].comp

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from wardian.compile import bounds, heap
+from wardian.compile import bounds, heap, speculation
 from wardian.compile.emit import HOSTDATA, Value, const
-from wardian.compile.function import CTX, FamilyTable, Lowering
+from wardian.compile.function import FamilyTable, Lowering
 from wardian.syntax import families as f
 from wardian.syntax.types import (
     ARRAY,
@@ -125,13 +125,6 @@ def array_new_fixed(lo: Lowering, fam: f.ArrayNewFixed, imm: tuple[int, int]) ->
     lo.push(reference)
 
 
-def _segment(lo: Lowering, at: int) -> tuple[Value, Value]:
-    """``(base, length)`` of the segment whose SEGMENT is at ``at`` of the context."""
-    b = lo.b
-    base = b.load(b.offset(CTX, at), "ptr", HOSTDATA)
-    return base, b.load(b.offset(CTX, at + SEGMENT.at["length"]), "i64", HOSTDATA)
-
-
 def _wide(lo: Lowering, value: Value) -> Value:
     return lo.b.cast("zext", value, "i64")
 
@@ -145,9 +138,9 @@ def array_new_data(lo: Lowering, fam: f.ArrayNewData, imm: tuple[int, int]) -> N
     type_index, data = imm
     size = _element(lo, type_index)[1]
     length, source = lo.pop(), _wide(lo, lo.pop())
-    base, limit = _segment(lo, lo.facts.layout.datas + SEGMENT.size * data)
     count = _scaled(lo, _wide(lo, length), size)
-    bounds.check_range(lo, source, count, limit, TrapCode.MEMORY_OUT_OF_BOUNDS)
+    at = lo.facts.layout.datas + SEGMENT.size * data
+    source, count, base = bounds.check_segment(lo, at, source, count, TrapCode.MEMORY_OUT_OF_BOUNDS)
     reference = _new(lo, type_index, length)
     lo.builtin("memory_copy", "void", heap.element(lo, reference, _NULL, size), lo.b.index(base, source), count)
     lo.push(reference)
@@ -156,19 +149,24 @@ def array_new_data(lo: Lowering, fam: f.ArrayNewData, imm: tuple[int, int]) -> N
 def array_new_elem(lo: Lowering, fam: f.ArrayNewElem, imm: tuple[int, int]) -> None:
     type_index, elem = imm
     length, source = lo.pop(), _wide(lo, lo.pop())
-    base, limit = _segment(lo, lo.facts.layout.elems + SEGMENT.size * elem)
-    bounds.check_range(lo, source, _wide(lo, length), limit, TrapCode.TABLE_OUT_OF_BOUNDS)
+    at = lo.facts.layout.elems + SEGMENT.size * elem
+    source, count, base = bounds.check_segment(lo, at, source, _wide(lo, length), TrapCode.TABLE_OUT_OF_BOUNDS)
     reference = _new(lo, type_index, length)
-    _copy_words(lo, type_index, reference, _NULL, lo.b.index(base, source, "i64"), length)
+    _copy_words(lo, type_index, reference, _NULL, lo.b.index(base, source, "i64"), lo.b.cast("trunc", count, "i32"))
     lo.push(reference)
 
 
 def _checked_element(lo: Lowering, type_index: int, reference: Value, index: Value) -> Value:
     """Address of an element, after the checks."""
+    b = lo.b
     size = _element(lo, type_index)[1]
     _check_null(lo, reference, _ARRAY)
-    lo.trap_if(lo.b.icmp("uge", index, heap.bounded_length(lo, reference, size)), _BOUNDS)
-    return heap.element(lo, reference, index, size)
+    if not speculation.masks(lo):
+        lo.trap_if(b.icmp("uge", index, heap.bounded_length(lo, reference, size)), _BOUNDS)
+        return heap.element(lo, reference, index, size)
+    array, index = speculation.copy(lo, reference), speculation.copy(lo, index)
+    mask = speculation.below(lo, _wide(lo, index), _wide(lo, heap.bounded_length(lo, array, size)))
+    return heap.element(lo, array, speculation.check(lo, mask, _BOUNDS, index)[0], size)
 
 
 def array_get(lo: Lowering, fam: f.ArrayGet, imm: int) -> None:
@@ -189,17 +187,24 @@ def array_len(lo: Lowering, fam: f.ArrayLen, imm: None) -> None:
     lo.push(heap.array_length(lo, reference))
 
 
-def _check_part(lo: Lowering, type_index: int, reference: Value, start: Value, count: Value) -> None:
-    """Trap unless ``count`` elements from ``start`` (``i32``) lie in the array."""
+def _check_part(
+    lo: Lowering, type_index: int, reference: Value, start: Value, count: Value
+) -> tuple[Value, Value]:
+    """Trap unless ``count`` elements from ``start`` (``i32``) lie in the array; returns both, to go on with."""
     size = _element(lo, type_index)[1]
-    limit = _wide(lo, heap.bounded_length(lo, reference, size))
-    bounds.check_range(lo, _wide(lo, start), _wide(lo, count), limit, _BOUNDS)
+
+    def limit(masked: bool) -> Value:
+        array = speculation.copy(lo, reference) if masked else reference
+        return _wide(lo, heap.bounded_length(lo, array, size))
+
+    first, many = bounds.check_range(lo, _wide(lo, start), _wide(lo, count), limit, _BOUNDS)
+    return lo.b.cast("trunc", first, "i32"), lo.b.cast("trunc", many, "i32")
 
 
 def array_fill(lo: Lowering, fam: f.ArrayFill, imm: int) -> None:
     count, value, start, reference = lo.pop(), lo.pop(), lo.pop(), lo.pop()
     _check_null(lo, reference, _ARRAY)
-    _check_part(lo, imm, reference, start, count)
+    start, count = _check_part(lo, imm, reference, start, count)
     _fill(lo, imm, reference, start, count, value)
 
 
@@ -207,8 +212,8 @@ def array_copy(lo: Lowering, fam: f.ArrayCopy, imm: tuple[int, int]) -> None:
     count, source_at, source, target_at, target = (lo.pop() for _ in range(5))
     _check_null(lo, target, _ARRAY)
     _check_null(lo, source, _ARRAY)
-    _check_part(lo, imm[0], target, target_at, count)
-    _check_part(lo, imm[1], source, source_at, count)
+    target_at, count = _check_part(lo, imm[0], target, target_at, count)
+    source_at, count = _check_part(lo, imm[1], source, source_at, count)
     size = _element(lo, imm[0])[1]
     to, from_ = heap.element(lo, target, target_at, size), heap.element(lo, source, source_at, size)
     lo.builtin("memory_copy", "void", to, from_, _scaled(lo, _wide(lo, count), size))
@@ -219,10 +224,10 @@ def array_init_data(lo: Lowering, fam: f.ArrayInitData, imm: tuple[int, int]) ->
     size = _element(lo, type_index)[1]
     count, source, start, reference = lo.pop(), _wide(lo, lo.pop()), lo.pop(), lo.pop()
     _check_null(lo, reference, _ARRAY)
-    _check_part(lo, type_index, reference, start, count)
-    base, limit = _segment(lo, lo.facts.layout.datas + SEGMENT.size * data)
+    start, count = _check_part(lo, type_index, reference, start, count)
     length = _scaled(lo, _wide(lo, count), size)
-    bounds.check_range(lo, source, length, limit, TrapCode.MEMORY_OUT_OF_BOUNDS)
+    at = lo.facts.layout.datas + SEGMENT.size * data
+    source, length, base = bounds.check_segment(lo, at, source, length, TrapCode.MEMORY_OUT_OF_BOUNDS)
     lo.builtin("memory_copy", "void", heap.element(lo, reference, start, size), lo.b.index(base, source), length)
 
 
@@ -230,9 +235,10 @@ def array_init_elem(lo: Lowering, fam: f.ArrayInitElem, imm: tuple[int, int]) ->
     type_index, elem = imm
     count, source, start, reference = lo.pop(), _wide(lo, lo.pop()), lo.pop(), lo.pop()
     _check_null(lo, reference, _ARRAY)
-    _check_part(lo, type_index, reference, start, count)
-    base, limit = _segment(lo, lo.facts.layout.elems + SEGMENT.size * elem)
-    bounds.check_range(lo, source, _wide(lo, count), limit, TrapCode.TABLE_OUT_OF_BOUNDS)
+    start, count = _check_part(lo, type_index, reference, start, count)
+    at = lo.facts.layout.elems + SEGMENT.size * elem
+    source, many, base = bounds.check_segment(lo, at, source, _wide(lo, count), TrapCode.TABLE_OUT_OF_BOUNDS)
+    count = lo.b.cast("trunc", many, "i32")
     _copy_words(lo, type_index, reference, start, lo.b.index(base, source, "i64"), count)
 
 
@@ -247,7 +253,7 @@ def _each(lo: Lowering, count: Value, body: Callable[[Value], None]) -> None:
     b.lines.append("")
     b.cond_br(b.icmp("ult", (i, "i32"), count), inside, done)
     b.start(inside)
-    body((i, "i32"))
+    body(speculation.counted(lo, (i, "i32"), count))
     b.lines.append(f" {following} = add i32 {i}, 1")
     b.lines[at] = f" {i} = phi i32 [ 0, %{before} ], [ {following}, %{b.block} ]"
     b.br(head)
@@ -362,17 +368,34 @@ def ref_test(lo: Lowering, fam: f.RefTest, imm: HeapType) -> None:
 
 def ref_cast(lo: Lowering, fam: f.RefCast, imm: HeapType) -> None:
     reference = lo.pop()
+    sure = _sure(lo, reference, imm)
     fails = lo.b.icmp("eq", type_test(lo, reference, imm, fam.nullable), const(0, "i1"))
     lo.trap_if(fails, TrapCode.CAST_FAILURE)
-    lo.push(reference)
+    lo.push(sure)
+
+
+def _sure(lo: Lowering, reference: Value, heap_type: HeapType) -> Value:
+    """``reference``, with masks null unless it has the type (or is null): what goes on where a cast is only guessed to
+    succeed. An object of another type is still one of the same heap, but a function would get other parameters."""
+    if reference[1] != "ptr" or not isinstance(heap_type, int) or not speculation.masks(lo):
+        return reference
+    b = lo.b
+    start, look, done = b.block, b.label(), b.label()
+    b.cond_br(b.icmp("eq", reference, ("null", "ptr")), done, look)
+    b.start(look)
+    masked = heap.sure_function(lo, reference, heap_type)
+    b.br(done)
+    b.start(done)
+    return b.phi("ptr", [("null", start), (masked[0], look)])
 
 
 def br_on_cast(lo: Lowering, fam: f.BrOnCast, imm: tuple[int, RefType, RefType]) -> None:
     label, _, wanted = imm
     reference = lo.pop()
+    sure = _sure(lo, reference, wanted.heap)
     fits = type_test(lo, reference, wanted.heap, wanted.nullable)
     frame = lo.target(label)
-    lo.push(reference)
+    lo.push(reference if fam.fail else sure)
     lo.join(frame)
     on = lo.b.label()
     if fam.fail:
@@ -380,6 +403,8 @@ def br_on_cast(lo: Lowering, fam: f.BrOnCast, imm: tuple[int, RefType, RefType])
     else:
         lo.b.cond_br(fits, frame.label, on)
     lo.b.start(on)
+    lo.pop_raw()
+    lo.push(sure if fam.fail else reference)
 
 
 LIVE: Final[FamilyTable] = MappingProxyType(

@@ -12,6 +12,7 @@ elements less than :data:`wardian.vm.heap.ARRAY_BYTES` further, which the mask o
 
 from __future__ import annotations
 
+from wardian.compile import speculation
 from wardian.compile.emit import CONSTANT, FREERUN, HEAPDATA, HOSTDATA, OBJECT, UNLIKELY, Value, const
 from wardian.compile.function import Lowering
 from wardian.syntax.types import NumType, PackedType, RefType, ValType
@@ -181,22 +182,28 @@ def function_number(lo: Lowering, function: Value) -> Value:
 def _function(lo: Lowering, number: Value, type: RefType) -> Value:
     """The function behind a number from the heap: one of the store's, and of the type the field has."""
     b = lo.b
-    count = b.load(b.offset(lo.store(), STORE.at["functions_count"]), "i64", HOSTDATA)
-    wide = b.cast("zext", number, "i64")
+    wide, store = b.cast("zext", number, "i64"), lo.store()
+    masked = speculation.masks(lo)
+    if masked:
+        wide, store = speculation.copy(lo, wide), speculation.copy(lo, store)
+    count = b.load(b.offset(store, STORE.at["functions_count"]), "i64", HOSTDATA)
     # SAFETY: a number is never trusted: it is below the count, and the function's type is compared with the field's.
-    lo.trap_if(b.icmp("uge", wide, count), TrapCode.CAST_FAILURE)
+    if masked:
+        (wide,) = speculation.check(lo, speculation.below(lo, wide, count), TrapCode.CAST_FAILURE, wide)
+    else:
+        lo.trap_if(b.icmp("uge", wide, count), TrapCode.CAST_FAILURE)
     table = b.load(b.offset(lo.store(), STORE.at["functions"]), "ptr", HOSTDATA)
     function = b.load(b.index(table, wide, "i64"), "ptr", HOSTDATA)
     if not isinstance(type.heap, int):
         return function
-    look, done = b.label(), b.label()
+    start, look, done = b.block, b.label(), b.label()
     b.cond_br(b.icmp("eq", function, ("null", "ptr")), done, look)
     b.start(look)
-    actual = b.load(b.offset(function, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
-    lo.trap_if(b.icmp("eq", matches(lo, actual, type.heap), const(0, "i1")), TrapCode.CAST_FAILURE)
+    sure = checked_function(lo, function, type.heap, TrapCode.CAST_FAILURE)
+    from_look = b.block
     b.br(done)
     b.start(done)
-    return function
+    return b.phi("ptr", [("null", start), (sure[0], from_look)])
 
 
 # -- canonical types ---------------------------------------------------------------------------------------------------
@@ -217,15 +224,48 @@ def matches(lo: Lowering, actual: Value, type_index: int) -> Value:
     start, look, done = b.block, b.label(), b.label()
     b.cond_br(same, done, look)
     b.start(look)
+    below = b.icmp("eq", _ancestor(lo, actual, type_index), wanted)
+    b.br(done)
+    b.start(done)
+    return b.phi("i1", [("true", start), (below[0], look)])
+
+
+def _ancestor(lo: Lowering, actual: Value, type_index: int) -> Value:
+    """What the type with the canonical id ``actual`` has for a supertype where the type ``type_index`` would stand."""
+    b = lo.b
     ancestors = b.load(b.offset(lo.builtins(), builtins.SLOT["ancestors"]), "ptr", CONSTANT)
     # SAFETY: 28 bits of row number times 256: inside the table's reservation, whatever the header's bits are.
     number = b.cast("zext", b.binary("lshr", actual, const(heap.TYPE_SHIFT, "i32")), "i64")
     row = b.index(ancestors, number, f"[{1 << heap.ROW_SHIFT} x i8]")
-    above = b.load(b.offset(row, 4 * lo.facts.depth(type_index)), "i32", HOSTDATA, align=4)
-    below = b.icmp("eq", above, wanted)
-    b.br(done)
-    b.start(done)
-    return b.phi("i1", [("true", start), (below[0], look)])
+    return b.load(b.offset(row, 4 * lo.facts.depth(type_index)), "i32", HOSTDATA, align=4)
+
+
+def sure_function(lo: Lowering, function: Value, type_index: int) -> Value:
+    """With masks: ``function`` (not null), or null unless it has the type or one below it."""
+    other = speculation.copy(lo, function)
+    return speculation.kept(lo, other, speculation.mask(lo, _another(lo, other, type_index)))
+
+
+def checked_function(lo: Lowering, function: Value, type_index: int, code: TrapCode) -> Value:
+    """``function`` (not null), after a check that it has the type or one below it."""
+    b = lo.b
+    if not speculation.masks(lo):
+        actual = b.load(b.offset(function, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
+        lo.trap_if(b.icmp("eq", matches(lo, actual, type_index), const(0, "i1")), code)
+        return function
+    function = speculation.copy(lo, function)
+    return speculation.check(lo, speculation.mask(lo, _another(lo, function, type_index)), code, function)[0]
+
+
+def _another(lo: Lowering, function: Value, type_index: int) -> Value:
+    """Has ``function`` neither the type nor one below it? ``i1``, without a branch."""
+    b = lo.b
+    actual = b.load(b.offset(function, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
+    wanted = type_word(lo, type_index)
+    fails = b.icmp("ne", actual, wanted)
+    if not lo.facts.types[type_index].final:
+        fails = b.binary("and", fails, b.icmp("ne", _ancestor(lo, actual, type_index), wanted))
+    return fails
 
 
 # -- exceptions --------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def memory_grow(lo: Lowering, fam: f.MemoryGrow, imm: int) -> None:
 def memory_fill(lo: Lowering, fam: f.MemoryFill, imm: int) -> None:
     is64 = lo.facts.memories[imm].limits.is64
     count, value, start = lo.pop_address(is64), lo.pop(), lo.pop_address(is64)
-    bounds.check_range(lo, start, count, bounds.length(lo, imm), _OOB)
+    start, count = bounds.check_memory(lo, imm, start, count)
     lo.builtin("memory_fill", "void", bounds.pointer(lo, imm, start), value, count)
 
 
@@ -61,25 +61,18 @@ def memory_copy(lo: Lowering, fam: f.MemoryCopy, imm: tuple[int, int]) -> None:
     dst64, src64 = lo.facts.memories[dst].limits.is64, lo.facts.memories[src].limits.is64
     count = lo.pop_address(dst64 and src64)
     source, target = lo.pop_address(src64), lo.pop_address(dst64)
-    bounds.check_range(lo, target, count, bounds.length(lo, dst), _OOB)
-    bounds.check_range(lo, source, count, bounds.length(lo, src), _OOB)
+    target, count = bounds.check_memory(lo, dst, target, count)
+    source, count = bounds.check_memory(lo, src, source, count)
     lo.builtin("memory_copy", "void", bounds.pointer(lo, dst, target), bounds.pointer(lo, src, source), count)
-
-
-def _segment(lo: Lowering, at: int) -> tuple[Value, Value]:
-    """``(base, length)`` of the segment whose SEGMENT is at ``at`` of the context."""
-    b = lo.b
-    base = b.load(b.offset(CTX, at), "ptr", HOSTDATA)
-    return base, b.load(b.offset(CTX, at + SEGMENT.at["length"]), "i64", HOSTDATA)
 
 
 def memory_init(lo: Lowering, fam: f.MemoryInit, imm: tuple[int, int]) -> None:
     data, memory = imm
     count, source = lo.pop_address(False), lo.pop_address(False)
     target = lo.pop_address(lo.facts.memories[memory].limits.is64)
-    base, size = _segment(lo, lo.facts.layout.datas + SEGMENT.size * data)
-    bounds.check_range(lo, target, count, bounds.length(lo, memory), _OOB)
-    bounds.check_range(lo, source, count, size, _OOB)
+    target, count = bounds.check_memory(lo, memory, target, count)
+    at = lo.facts.layout.datas + SEGMENT.size * data
+    source, count, base = bounds.check_segment(lo, at, source, count, _OOB)
     lo.builtin("memory_copy", "void", bounds.pointer(lo, memory, target), lo.b.index(base, source), count)
 
 
@@ -131,10 +124,8 @@ def table_grow(lo: Lowering, fam: f.TableGrow, imm: int) -> None:
 def table_fill(lo: Lowering, fam: f.TableFill, imm: int) -> None:
     is64 = _is64(lo, imm)
     count, value, start = lo.pop_address(is64), _as_word(lo, lo.pop()), lo.pop_address(is64)
-    definition, size = bounds.table_length(lo, imm)
-    bounds.check_range(lo, start, count, size, _TABLE)
-    target = lo.b.index(lo.b.load(definition, "ptr", HOSTDATA), start, "i64")
-    lo.builtin("table_fill", "void", target, value, count)
+    start, count = bounds.check_table(lo, imm, start, count)
+    lo.builtin("table_fill", "void", bounds.table_range(lo, imm, start), value, count)
 
 
 def table_copy(lo: Lowering, fam: f.TableCopy, imm: tuple[int, int]) -> None:
@@ -142,28 +133,21 @@ def table_copy(lo: Lowering, fam: f.TableCopy, imm: tuple[int, int]) -> None:
     dst64, src64 = _is64(lo, dst), _is64(lo, src)
     count = lo.pop_address(dst64 and src64)
     source, target = lo.pop_address(src64), lo.pop_address(dst64)
-    dst_definition, dst_size = bounds.table_length(lo, dst)
-    src_definition, src_size = bounds.table_length(lo, src)
-    bounds.check_range(lo, target, count, dst_size, _TABLE)
-    bounds.check_range(lo, source, count, src_size, _TABLE)
-    b = lo.b
-    to = b.index(b.load(dst_definition, "ptr", HOSTDATA), target, "i64")
-    from_ = b.index(b.load(src_definition, "ptr", HOSTDATA), source, "i64")
-    lo.builtin("memory_copy", "void", to, from_, b.binary("shl", count, const(3, "i64")))
+    target, count = bounds.check_table(lo, dst, target, count)
+    source, count = bounds.check_table(lo, src, source, count)
+    to, from_ = bounds.table_range(lo, dst, target), bounds.table_range(lo, src, source)
+    lo.builtin("memory_copy", "void", to, from_, lo.b.binary("shl", count, const(3, "i64")))
 
 
 def table_init(lo: Lowering, fam: f.TableInit, imm: tuple[int, int]) -> None:
     elem, table = imm
     count, source = lo.pop_address(False), lo.pop_address(False)
     target = lo.pop_address(_is64(lo, table))
-    base, size = _segment(lo, lo.facts.layout.elems + SEGMENT.size * elem)
-    definition, length = bounds.table_length(lo, table)
-    bounds.check_range(lo, target, count, length, _TABLE)
-    bounds.check_range(lo, source, count, size, _TABLE)
-    b = lo.b
-    to = b.index(b.load(definition, "ptr", HOSTDATA), target, "i64")
-    from_ = b.index(base, source, "i64")
-    lo.builtin("memory_copy", "void", to, from_, b.binary("shl", count, const(3, "i64")))
+    target, count = bounds.check_table(lo, table, target, count)
+    at = lo.facts.layout.elems + SEGMENT.size * elem
+    source, count, base = bounds.check_segment(lo, at, source, count, _TABLE)
+    to, from_ = bounds.table_range(lo, table, target), lo.b.index(base, source, "i64")
+    lo.builtin("memory_copy", "void", to, from_, lo.b.binary("shl", count, const(3, "i64")))
 
 
 LIVE: Final[FamilyTable] = MappingProxyType(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, final
+from typing import Any, Final, Literal, TypeAlias, final
 
 from wardian.record import Record
+
+Spectre: TypeAlias = Literal["off", "basic", "full"]
 
 
 @final
@@ -16,6 +18,8 @@ class CodeOptions(Record):
     opt: Literal["O0", "O2", "baseline"] = "O2"
     """``baseline``: stencils, and O0 for a function that needs what no stencil does."""
     checks: Literal["guard", "explicit"] = "explicit"
+    spectre: Spectre = "off"
+    """Against what the processor does on a wrong guess (:mod:`wardian.compile.speculation`)."""
     exceptions: bool = False
     """Look for a pending exception after each call: needed as soon as some module of the store has tags."""
     fuel: bool = False
@@ -57,7 +61,7 @@ class CodeOptions(Record):
 
 _OPTS: Final = ("O0", "O2", "baseline")
 _PROTECTION: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
-    {"checks": ("guard", "explicit"), "fuel": (False, True)}
+    {"checks": ("guard", "explicit"), "spectre": ("off", "basic", "full"), "fuel": (False, True)}
 )
 """Options that protect -> their values, each of which also does for who wants an earlier one."""
 

@@ -106,6 +106,7 @@ class Facts:
     """Stands for the :class:`ModuleFacts` of every module of one flavour."""
 
     has_objects = False
+    is_stencil = True
     tags = One(_Tag())
 
     def __init__(self, options: CodeOptions, memory: MemoryType) -> None:
