@@ -203,19 +203,50 @@ def call_indirect(lo: Lowering, fam: f.CallIndirect, imm: tuple[int, int]) -> No
     call_through(lo, sure, type_index, fam.tail)
 
 
-def call_through(lo: Lowering, ref: tuple[str, str], type_index: int, tail: bool) -> None:
+def call_through(lo: Lowering, ref: Value, type_index: int, tail: bool) -> None:
+    type_ = lo.facts.func_type(type_index)
+    if speculation.masks(lo):
+        _call_own_or_other(lo, ref, type_, tail)
+        return
     context = lo.b.load(lo.b.offset(ref, FUNCREF.at["context"]), "ptr", HOSTDATA)
-    if lo.facts.options.opt != "O0" and not speculation.masks(lo):
+    if lo.facts.options.opt != "O0":
         context = _predicted(lo, context)
-    lo.call_ref(ref, lo.facts.func_type(type_index), context, tail)
+    lo.call_ref(ref, type_, context, tail)
+
+
+def _call_own_or_other(lo: Lowering, ref: Value, type: FuncType, tail: bool) -> None:
+    """What :func:`_predicted` is for, where no guess may have consequences: a function of another instance that runs
+    with this context would take any number in it for an address. So there are two calls, each with a history of its
+    own; this instance's context goes to the one whose target is masked unless it is a function of this instance."""
+    b = lo.b
+    ref = speculation.copy(lo, ref)
+    context = b.load(b.offset(ref, FUNCREF.at["context"]), "ptr", HOSTDATA)
+    mine = speculation.mask(lo, b.icmp("ne", context, CTX))
+    own_ref = speculation.kept(lo, ref, mine)
+    own, other, join = b.label(), b.label(), b.label()
+    b.cond_br(b.icmp("eq", speculation.copy(lo, mine), const(0, "i64")), other, own, HINT[False])
+    before, ends, results = list(lo.stack), [], []
+    for label, target, callee in ((own, own_ref, CTX), (other, ref, context)):
+        b.start(label)
+        lo.stack = list(before)
+        lo.call_ref(target, type, callee, tail)
+        if not tail:
+            results.append(lo.stack[len(before) - len(type.params) :])
+            ends.append(b.block)
+            b.br(join)
+    if tail:
+        return
+    del lo.stack[len(before) - len(type.params) :]
+    b.start(join)
+    for pair in zip(*results, strict=True):
+        lo.push(b.phi(pair[0][1], [(value, block) for (value, _), block in zip(pair, ends, strict=True)]))
 
 
 def _predicted(lo: Lowering, context: tuple[str, str]) -> tuple[str, str]:
     """``context``, as a guess: most functions are called by their own module's.
 
     Everything the callee does begins with its context. If that came out of the table, a caller that finds its next
-    callee in memory would wait for six loads in a row every time; a branch is predicted. With masks nothing is guessed
-    here: a function of another instance that runs with this context takes any number in it for an address.
+    callee in memory would wait for six loads in a row every time; a branch is predicted.
     """
     b = lo.b
     own, other, join = b.label(), b.label(), b.label()

@@ -280,32 +280,41 @@ class Emitter:
         self.lines.append(phi_text(n, type, incoming))
         return n, type
 
-    def call(self, result: str, function: Value, args: list[Value], how: str = "") -> Value:
-        """Call through a pointer. ``how`` is the calling convention with a blank, such as ``"tailcc "``."""
+    def call(
+        self, result: str, function: Value, args: list[Value], how: str = "", *, apart: bool = False
+    ) -> Value:
+        """Call through a pointer. ``how`` is the calling convention with a blank, such as ``"tailcc "``.
+
+        ``apart``: it is not to be made one with another call, for the processor remembers for each where it went.
+        """
+        suffix = " nomerge" if apart else ""
         # A guest's own frame stays where a backtrace finds it, also when nothing follows the call.
         kind = f"notail call {how}"
         text = ", ".join([f"{t} {v}" for v, t in args])
         if result == "void":
-            self.lines.append(f" {kind}void {function[0]}({text})")
+            self.lines.append(f" {kind}void {function[0]}({text}){suffix}")
             return "", "void"
         n = self.name()
-        self.lines.append(f" {n} = {kind}{result} {function[0]}({text})")
+        self.lines.append(f" {n} = {kind}{result} {function[0]}({text}){suffix}")
         return n, result
 
-    def tail_call(self, result: str, function: Value, args: list[Value], on_stack: bool) -> None:
+    def tail_call(
+        self, result: str, function: Value, args: list[Value], on_stack: bool, *, apart: bool = False
+    ) -> None:
         """A guaranteed tail call under ``tailcc``, and the return.
 
         ``on_stack``: parameters of the caller or the callee may lie on the stack. For ``musttail`` LLVM 22 forgets to
         move them (llvm/llvm-project#199224), so it is a plain ``tail`` call, which ``tailcc`` guarantees as well; the
-        function needs attribute group #1, for #0 forbids what is not ``musttail``.
+        function needs attribute group #1, for #0 forbids what is not ``musttail``. ``apart``: see :meth:`call`.
         """
         text = ", ".join([f"{t} {v}" for v, t in args])
         how = "tail" if on_stack else "musttail"
+        suffix = " nomerge" if apart else ""
         if result == "void":
-            self.lines.append(f" {how} call tailcc void {function[0]}({text})\n ret void")
+            self.lines.append(f" {how} call tailcc void {function[0]}({text}){suffix}\n ret void")
             return
         n = self.name()
-        self.lines.append(f" {n} = {how} call tailcc {result} {function[0]}({text})\n ret {result} {n}")
+        self.lines.append(f" {n} = {how} call tailcc {result} {function[0]}({text}){suffix}\n ret {result} {n}")
 
     def ret(self, value: Value | None) -> None:
         self.lines.append(" ret void" if value is None else f" ret {value[1]} {value[0]}")

@@ -451,14 +451,15 @@ class Lowering:
         args += self._parameters(type)
         self._most_args = max(self._most_args, len(args))
         result = abi.result_type(type.results, self.facts.types)
+        apart = self.facts.options.spectre != "off"
         if self.tank is not None:
             self.tank.flush()
         if tail:
             on_stack = abi.on_stack(self.type) or abi.on_stack(type)
             self._attributes = "#1" if on_stack else self._attributes
-            self.b.tail_call(result, code, args, on_stack)
+            self.b.tail_call(result, code, args, on_stack, apart=apart)
             return
-        value = self.b.call(result, code, args, "tailcc ")
+        value = self.b.call(result, code, args, "tailcc ", apart=apart)
         if self.tank is not None:
             self.tank.refresh()
         if self.facts.options.exceptions:
