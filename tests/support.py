@@ -48,12 +48,16 @@ class Mode(NamedTuple):
 
     opt: str
     checks: str
+    spectre: str = "basic"
 
     def __str__(self) -> str:
-        return f"{self.opt}-{self.checks}"
+        return "-".join([self.opt, self.checks, *([] if self.spectre == "basic" else [self.spectre])])
 
 
-MODES = tuple(Mode(opt, checks) for opt in ("O0", "O2", "baseline") for checks in ("guard", "explicit"))
+MODES = (
+    *(Mode(opt, checks) for opt in ("O0", "O2", "baseline") for checks in ("guard", "explicit")),
+    Mode("O2", "guard", "off"),
+)
 QUICK_MODE = MODES[0]
 
 

@@ -25,7 +25,8 @@ PAGE = 65536
 def engine(mode: Mode) -> wardian.Engine:
     """One engine per mode, without a cache: guests are compiled by this process."""
     features = wardian.Features(custom_page_sizes=True)
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=features)  # type: ignore[arg-type]
+    choices: Any = {"opt": mode.opt, "checks": mode.checks, "spectre": mode.spectre}
+    config = wardian.Config(cache=False, features=features, **choices)
     return share_glue(wardian.Engine(config))
 
 

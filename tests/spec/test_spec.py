@@ -58,6 +58,7 @@ def _engine(mode: Mode, lazy: bool, folder: str) -> tuple[wardian.Engine, Specte
     config = wardian.Config(
         opt=mode.opt,  # type: ignore[arg-type]
         checks=mode.checks,  # type: ignore[arg-type]
+        spectre=mode.spectre,  # type: ignore[arg-type]
         cache=False,
         features=features,
         lazy=lazy,

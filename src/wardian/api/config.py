@@ -33,7 +33,7 @@ class Config(Record):
 
     opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
     checks: Literal["guard", "explicit"] = "guard"
-    spectre: Spectre = "off"
+    spectre: Spectre = "basic"
     fuel: bool = False
     tier_up: int = 100_000
     cache: bool | str | os.PathLike[str] = True

@@ -31,7 +31,7 @@ _SIZE: Final = 8
 
 def common() -> tuple[Flavour, ...]:
     """What most modules take: a memory with 32-bit addresses and guard pages, without exceptions and with."""
-    options = (CodeOptions(checks="guard", exceptions=exceptions) for exceptions in (False, True))
+    options = (CodeOptions(checks="guard", spectre="basic", exceptions=exceptions) for exceptions in (False, True))
     return tuple([Flavour(each, is64=False, shared=False) for each in options])
 
 
