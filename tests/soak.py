@@ -1,8 +1,8 @@
 """Very many guests that behave in every way there is, in one process or over a pool of isolated workers.
 
-``python -m tests.soak --runs 1000000 [--pool N]``. Two things are watched: each run ends exactly as its behaviour must,
-with the values, bytes and errors of its own number and nobody else's; and the process does not grow, neither in memory
-nor in descriptors, mappings, threads or children.
+``python -m tests.soak --runs 1000000 [--pool N] [--minutes M]``. Two things are watched: each run ends exactly as its
+behaviour must, with the values, bytes and errors of its own number and nobody else's; and the process does not grow,
+neither in memory nor in descriptors, mappings, threads or children.
 """
 
 from __future__ import annotations
@@ -224,11 +224,11 @@ def behaviours(folder: Path) -> dict[str, Behaviour]:
             lambda n: {"invoke": "f", "stack": "256K"},
         ),
         "timeout": Behaviour(
-            3, _SPIN, lambda n: Ended("timeout", 134, trap="timeout", memory=65536),
+            3, _SPIN, lambda n: Ended("timeout", 134, trap="timeout"),
             options=lambda n: {"timeout": DEADLINE},
         ),
         "timeout asleep": Behaviour(
-            1, _SLEEP, lambda n: Ended("timeout", 134, trap="timeout", memory=65536),
+            1, _SLEEP, lambda n: Ended("timeout", 134, trap="timeout"),
             options=lambda n: {"timeout": DEADLINE},
         ),
         "deadline not reached": Behaviour(
@@ -440,11 +440,12 @@ def soak(
     seed: int = 1,
     report: Callable[[str], None] = lambda line: None,
     cache: str | None = None,
+    minutes: float = math.inf,
     opt: Literal["auto", "O0"] = "auto",
 ) -> tuple[Counter[str], list[Sample]]:
     """Carry out so many runs: how often each behaviour was taken, and what was used. Raises :class:`Failure`.
 
-    Compiled code is kept in ``cache``, else in a folder that goes with the runs.
+    Compiled code is kept in ``cache``, else in a folder that goes with the runs. After ``minutes`` it is enough.
     """
     with tempfile.TemporaryDirectory(prefix="wardian-soak-") as folder:
         (Path(folder) / "granted").mkdir()
@@ -452,7 +453,7 @@ def soak(
         cache = cache or os.path.join(folder, "cache")
         place = Pooled(known, cache, pool) if pool else Here(known, cache, opt)
         try:
-            return _soak(known, place, runs, max(1, 4 * pool), seed, report)
+            return _soak(known, place, runs, max(1, 4 * pool), seed, report, 60 * minutes)
         finally:
             place.close()
 
@@ -464,13 +465,14 @@ def _soak(
     at_once: int,
     seed: int,
     report: Callable[[str], None],
+    seconds: float,
 ) -> tuple[Counter[str], list[Sample]]:
     counts: Counter[str] = Counter()
     samples: list[Sample] = []
     began = said = time.monotonic()
     batch = max(at_once, _LEAST, runs // SAMPLES)
     order = enumerate(itertools.islice(_order(known, seed), runs))
-    while chosen := list(itertools.islice(order, batch)):
+    while time.monotonic() - began < seconds and (chosen := list(itertools.islice(order, batch))):
         for _ in _ended(known, place, chosen, at_once):
             now = time.monotonic()
             if now - said >= 10:
@@ -479,7 +481,7 @@ def _soak(
         counts.update(name for _, name in chosen)
         samples.append(sample(chosen[-1][0] + 1))
     taken = time.monotonic() - began
-    report(_line(taken, runs, samples))
+    report(_line(taken, samples[-1].runs, samples))
     judge(samples)
     return counts, samples
 
@@ -515,11 +517,14 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--pool", type=int, default=0, metavar="N", help="over a wardian.Pool of N workers")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="end after so long, if the runs are not over")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cache", metavar="DIR", help="where compiled code is kept")
     given = parser.parse_args(words)
     try:
-        counts, samples = soak(given.runs, given.pool, given.seed, lambda line: print(line, flush=True), given.cache)
+        counts, samples = soak(
+            given.runs, given.pool, given.seed, lambda line: print(line, flush=True), given.cache, given.minutes
+        )
     except Failure as failure:
         print(f"FAILED: {failure}", flush=True)
         return 1

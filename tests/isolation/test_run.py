@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 import wardian
 from tests.isolation.guests import ANY, EATER, FLOOD, HELLO, SHOUT, SPIN, engine, isolated, layers, need
 from tests.support import GLUE, ROOT, assemble
+from wardian.compile.compiler import MORE
 from wardian.isolation.policy import LAYERS, Isolation
 from wardian.sandbox import isolated as parent
 from wardian.sandbox.spawn import Worker
@@ -341,6 +343,26 @@ def test_stencils_of_rare_kinds_are_made_once() -> None:
     parent.filler().wait()
     assert any(name.startswith("stencils-") for name in os.listdir(str(config.cache)))
     assert run() == (7,)
+
+
+def test_stencils_of_a_rare_call_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are no part of what is made for all modules: the first worker that needs them names them."""
+    names: list[list[str]] = []
+    submit = parent.Filler.submit
+
+    def watched(self: parent.Filler, job: parent.IsolatedJob, made: Mapping[str, tuple[object, ...]]) -> None:
+        names.append([key for key in made if key.endswith(MORE)])
+        submit(self, job, made)
+
+    monkeypatch.setattr(parent.Filler, "submit", watched)
+    kinds = "i32 f64 i32 f32 f64 i64 f32 f64 i32 f64 i32"
+    values = "".join(f"({kind}.const {n})" for n, kind in enumerate(kinds.split()))
+    for number in (20260102, 20260103):
+        text = f"""(module (func $f (param {kinds}) (result i32) (i32.const {number}))
+          (func (export "f") (result i32) (call $f {values})))"""
+        assert isolated(text, invoke="f").values == (number,)
+        parent.filler().wait()
+    assert len(names[0]) == 1 and not any(names[1:])
 
 
 def test_code_compiled_for_one_worker_is_there_for_the_next() -> None:

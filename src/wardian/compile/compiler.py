@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 COMPILER_STACK: Final = 64 << 20
 """Stack of the compiler thread: LLVM's passes recurse."""
 
+MORE: Final = "-more"
+"""At the end of the name of a cache's entry: stencils that were made one by one, when somebody asked for them."""
+
 T = TypeVar("T")
 
 
@@ -331,11 +334,7 @@ class Compiler:
             found, payload = made_library(wanted)
             if self.cache is not None:
                 self.cache.store(name, payload)
-        payload = self.cache.load(name + "-more") if self.cache else None
-        more = Library.decode(payload) if payload else None
-        if more is not None:
-            found.groups.update(more.groups)
-            found.more.update(more.groups)
+        found.add(Library.decode((self.cache.load(name + MORE) if self.cache else None) or b""))
         with self._lock:
             return self._libraries.setdefault(name, found)
 
@@ -354,20 +353,29 @@ class Compiler:
     def _stencils(self, wanted: Flavour) -> str:
         return f"stencils-{key(self.build, repr(wanted))}"
 
+    def make_more(self, key: str, groups: Sequence[str], options: CodeOptions) -> None:
+        """Have groups added to the cache's entry of this name, if it is :data:`MORE` of one of :meth:`stencils`."""
+        wanted = self.stencils(options).get(key.removesuffix(MORE))
+        if wanted is not None and key.endswith(MORE):
+            library = self._library(wanted)
+            for group in groups:
+                self._more(wanted, library, group)
+
     def _more(self, wanted: Flavour, library: Library, group: str) -> Group:
-        """A group of calls that the library lacks; it is remembered."""
+        """A group of calls that the library lacks: from the cache, or made now and remembered."""
         from wardian.compile.baseline.library import Library
         from wardian.compile.baseline.stencils import more_calls
 
         with self._more_lock:
+            name = self._stencils(wanted) + MORE
+            if group not in library.groups and self.cache is not None:
+                # There may be more by now than when the library was loaded.
+                library.add(Library.decode(self.cache.load(name) or b""))
             if group not in library.groups:
                 payload = more_calls(wanted, [*library.more, group], self.backend())
                 if self.cache is not None:
-                    self.cache.store(self._stencils(wanted) + "-more", payload)
-                made = Library.decode(payload)
-                assert made is not None
-                library.groups[group] = made.groups[group]
-                library.more.add(group)
+                    self.cache.store(name, payload)
+                library.add(Library.decode(payload))
             return library.groups[group]
 
 

@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import functools
 import re
+from itertools import islice
 from typing import Any, Final, final
 
 from wardian.api.code import possible_keys
 from wardian.api.engine import Engine
 from wardian.binary.decode import MAGIC
+from wardian.compile.compiler import MORE
 from wardian.isolation.codec import CodecError
 
 _STENCILS: Final = re.compile(r"stencils-[0-9a-f]{40}(-more)?")
+_GROUP: Final = re.compile(r"throw [a-z]{1,1000}|call [a-z0-9]{1,20}\+? [a-z]{0,1000}:[a-z]{0,20}")
+"""Names of groups of stencils that are made one by one."""
+_MOST_GROUPS: Final = 256
 _SIGNATURE: Final = re.compile(r"[ilfdvre]{0,1000}_[ilfdvre]{0,1000}")
 
 
@@ -63,7 +68,7 @@ class CodeStore:
     def store(self, key: Any, payload: Any) -> None:
         if type(key) is not str or type(payload) is not bytes:
             raise CodecError("not an entry for the cache")
-        allowed = self._keys if self._source else {self._glue, *self._stencils}
+        allowed = self._keys if self._source else {self._glue, *self._stencils, *(key + MORE for key in self._stencils)}
         if self.cache is not None and key in allowed:
             self.cache.store(key, payload)
 
@@ -75,8 +80,11 @@ class CodeStore:
                 continue
             if key in self._keys:
                 found[key] = tuple(item for item in items if type(item) is int)
-            elif _STENCILS.fullmatch(key) and key in self._stencils:
+            elif key in self._stencils:
                 found[key] = ("",)
+            elif key.removesuffix(MORE) in self._stencils:
+                groups = (item for item in items if type(item) is str and _GROUP.fullmatch(item))
+                found[key] = tuple(islice(groups, _MOST_GROUPS))
             elif key == self._glue:
                 found[key] = tuple(item for item in items if type(item) is str and _SIGNATURE.fullmatch(item))
         return {key: items for key, items in found.items() if items}

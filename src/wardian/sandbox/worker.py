@@ -16,6 +16,8 @@ from wardian.api.config import Config
 from wardian.api.engine import Engine
 from wardian.api.module import Module
 from wardian.compile.artifact import Functions, decode_images
+from wardian.compile.baseline.library import Library
+from wardian.compile.compiler import MORE
 from wardian.errors import Exit, Trap, WardianError
 from wardian.grants import DirGrant, Grants, Inherit
 from wardian.isolation import frames
@@ -83,8 +85,9 @@ class RemoteCache:
         """Hand over stencils, or note that they had to be made."""
         if self._trusted:
             self._line.send(Kind.STORE, (key, payload))
-        elif not key.endswith("-more"):
-            self.made[key] = ("",)
+            return
+        made = Library.decode(payload) if key.endswith(MORE) else None
+        self.made[key] = ("",) if made is None else tuple(made.groups)
 
     def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
         """Hand over the entry, or note what is new in it."""
@@ -179,6 +182,8 @@ def _make(engine: Engine, source: bytes, wanted: dict[str, tuple[Any, ...]]) -> 
         if key.startswith("glue-"):
             for code in items:
                 engine.compiler.signature(code)
+        elif key.endswith(MORE):
+            engine.compiler.make_more(key, items, engine.config.code("baseline"))
         elif key.startswith("stencils-"):
             engine.compiler.make_stencils(key, engine.config.code("baseline"))
         else:

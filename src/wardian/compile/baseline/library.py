@@ -102,6 +102,13 @@ class Library:
     def group(self, name: str) -> Group:
         return self.groups[name]
 
+    def add(self, more: Library | None) -> None:
+        """Have the groups of another one as well."""
+        if more is not None:
+            for name in more.groups.keys() - self.groups.keys():
+                self.groups[name] = more.groups[name]
+                self.more.add(name)
+
     @classmethod
     def decode(cls, data: bytes) -> Library | None:
         """Inverse of :func:`encode`; ``None`` for bytes of another format."""
