@@ -60,6 +60,12 @@ TEXT = """(module
   (func (export "switch") (param i32) (result i32)
     (block $c (block $b (block $a (br_table $a $b $c (local.get 0))) (return (i32.const 10))) (nop))
     (i32.const 20))
+  (func $step (param i32) (result i32) (i32.store (i32.const 8) (local.get 0))
+    (if (i32.and (local.get 0) (i32.const 1)) (then (return (i32.add (local.get 0) (i32.const 3)))))
+    (i32.shl (local.get 0) (i32.const 2)))
+  (func (export "inlined") (param i32) (result i32)
+    (i32.store (call $step (call $step (call $step (local.get 0)))) (i32.const 1))
+    (i32.load offset=65530 (call $step (local.get 0))))
   (func (export "nothing"))
   (func (export "spin") (loop $l (br $l))))"""
 PLENTY = 1 << 40
@@ -110,6 +116,7 @@ CALLS: list[tuple[str, tuple[int, ...]]] = [
     ("fib", (12,)), ("count", (0, 4000)), ("count", (65000, 70000)), ("count", (65532, 65533)), ("zigzag", (0, 27)),
     ("zigzag", (60000, 97)), ("divide", (20,)), ("fill", (65536,)), ("fill", (65537,)), ("fill", (63,)),
     ("copy", (1000,)), ("init", (10,)), ("init", (11,)), ("rows", (10,)), ("rows", (11,)), ("host", ()), ("odd", (7,)),
+    ("inlined", (1,)), ("inlined", (2,)), ("inlined", (4000,)), ("inlined", (40000,)),
     ("switch", (0,)), ("switch", (1,)), ("switch", (9,)), ("nothing", ()),
 ]  # fmt: skip
 

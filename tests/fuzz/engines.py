@@ -76,12 +76,13 @@ class Wardian:
     """This engine in one mode."""
 
     def __init__(self, mode: Mode, other: Wardian | None = None, *, fuel: bool = False) -> None:
-        """``other``: one to share a compiler with, whose glue is the same in every mode. ``fuel``: count it, and give
-        calls little now and then."""
+        """``other``: one to share a compiler with, whose glue is the same in every mode. ``fuel``: count it, give calls
+        little now and then, and be deterministic to the bit."""
         self.name = f"wardian {mode}{' fuel' if fuel else ''}"
         self._fuel = fuel
         config = wardian.Config(
-            opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES, tier_up=1, fuel=fuel  # type: ignore[arg-type]
+            opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES, tier_up=1, fuel=fuel,
+            deterministic=fuel,  # type: ignore[arg-type]
         )
         self._engine = wardian.Engine(config)
         if other is not None:

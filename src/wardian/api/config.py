@@ -23,6 +23,8 @@ class Config(Record):
       ``"basic"`` (indices and types are masked without branches where they are checked).
     * ``fuel``: whether guests pay for what they do (docs/fuel.md); then ``Limits.fuel`` bounds it, and
       :attr:`Instance.fuel` is what is left. Costs up to a quarter of their speed.
+    * ``deterministic``: the same module does the same everywhere: a NaN made by arithmetic has the same bits, and
+      :func:`wardian.run` gives guests made-up time and randomness unless told otherwise (docs/determinism.md).
     * ``tier_up``: under ``"auto"``, after how many calls (or eight times as many turns of its loops) a function is
       optimised in the background, to be exchanged when that is done.
     * ``cache``: a directory for compiled code, ``True`` for the user's cache directory, ``False`` for none.
@@ -35,6 +37,7 @@ class Config(Record):
     checks: Literal["guard", "explicit"] = "guard"
     spectre: Spectre = "basic"
     fuel: bool = False
+    deterministic: bool = False
     tier_up: int = 100_000
     cache: bool | str | os.PathLike[str] = True
     cache_size: int = LIMIT
@@ -56,7 +59,7 @@ class Config(Record):
 
     def code(self, opt: Literal["O0", "O2", "baseline"], *, exceptions: bool = False) -> CodeOptions:
         """What code is compiled with under these choices."""
-        return CodeOptions(opt, self.checks, self.spectre, exceptions, self.fuel)
+        return CodeOptions(opt, self.checks, self.spectre, exceptions, self.fuel, self.deterministic)
 
     def cache_path(self) -> str | None:
         """Where compiled code is kept, or ``None``."""

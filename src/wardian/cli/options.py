@@ -226,13 +226,14 @@ def build_engine(
     lazy: bool = False,
     switches: dict[str, bool] | None = None,
     fuel: bool = False,
+    deterministic: bool = False,
     bounds: Mapping[str, Any] | None = None,
 ) -> Engine:
     """The engine the options ask for; what they leave open keeps the library's default."""
     from wardian.api.config import Config
     from wardian.api.engine import Engine
 
-    chosen: dict[str, object] = {"lazy": lazy, "fuel": fuel}
+    chosen: dict[str, object] = {"lazy": lazy, "fuel": fuel, "deterministic": deterministic}
     if level is not None:
         chosen["opt"] = level
     if checks is not None:

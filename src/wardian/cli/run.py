@@ -62,6 +62,7 @@ OPTIONS: Final = (
     *ENGINE_OPTIONS,
     Option(("--isolate",), None, "run the guest in a process of its own, locked in; `wardian doctor` lists the layers"),
     Option(("--accept-missing",), "LAYER,...", "with --isolate, do without these layers where they cannot be had"),
+    Option(("--deterministic",), None, "the same every time: made-up time and randomness, NaNs with the same bits"),
     Option(("--no-cache",), None, "neither use nor fill the cache of compiled code"),
 )
 
@@ -268,6 +269,7 @@ def main(argv: list[str]) -> int:
         switches=switches,
         bounds=limits(settings),
         fuel="fuel" in settings,
+        deterministic=options.deterministic,
     )
     arguments: list[object] = list(words)
     module: Module | bytes = source

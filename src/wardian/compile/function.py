@@ -301,6 +301,17 @@ class Lowering:
         """
         return self.b.intrinsic(f"arithmetic.fence.{'f32' if x[1] == 'float' else 'f64'}", x[1], x)
 
+    def computed(self, x: Value) -> Value:
+        """``x``, which float arithmetic gave, with the NaN it may be as the options want it.
+
+        Fenced, for LLVM holds one NaN as good as another where it knows what operation one came from (a square root's).
+        """
+        if not self.facts.options.deterministic:
+            return x
+        x = self.fence(x)
+        nan = emit.float_bits(0x7FC00000 if x[1] == "float" else 0x7FF8 << 48, x[1])
+        return self.b.select(self.b.fcmp("uno", x, x), nan, x)
+
     # -- the stream --------------------------------------------------------------------------------------------------
 
     def step(self, offset: int, row: Row, imm: object, reachable: bool) -> None:
@@ -485,6 +496,8 @@ class Lowering:
         value = self.b.call(result, (f"@{symbol}", "ptr"), args, "tailcc ")
         if self.tank is not None:
             self.tank.refresh()
+            # What the callee wrote down as it returned is no more than a store in front of what follows here.
+            self.tank.flush(faults=True)
         self._results(value, args, type)
 
     def _results(self, value: Value, args: list[Value], type: FuncType) -> None:

@@ -158,8 +158,9 @@ def float_un(lo: Lowering, fam: f.FloatUn, imm: None) -> None:
         x = lo.fence(x)  # what it gives may be neutral
     if fam.op is Op.NEG:
         lo.push(lo.b.fneg(x))
-    else:
-        lo.push(lo.b.intrinsic(f"{_FLOAT_UN[fam.op]}.{_SUFFIX[fam.type]}", x[1], x))
+        return
+    result = lo.b.intrinsic(f"{_FLOAT_UN[fam.op]}.{_SUFFIX[fam.type]}", x[1], x)
+    lo.push(result if fam.op is Op.ABS else lo.computed(result))
 
 
 _FLOAT_BIN: Final = MappingProxyType({Op.ADD: "fadd", Op.SUB: "fsub", Op.MUL: "fmul", Op.DIV: "fdiv"})
@@ -173,13 +174,16 @@ def float_bin(lo: Lowering, fam: f.FloatBin, imm: None) -> None:
         x = lo.fence(x)
     name = _FLOAT_BIN.get(fam.op)
     if name is not None:
-        lo.push(lo.b.binary(name, x, y))
+        lo.push(lo.computed(lo.b.binary(name, x, y)))
         return
     result = lo.b.intrinsic(f"{_FLOAT_CALL[fam.op]}.{_SUFFIX[fam.type]}", x[1], x, y)
-    if fam.op in _QUIETED:
+    if fam.op not in _QUIETED:
+        lo.push(result)
+        return
+    if not lo.facts.options.deterministic:
         # LLVM's minimum may hand a signalling NaN through; a sum makes it quiet, as the spec's fmin requires.
         result = lo.b.select(lo.b.fcmp("uno", x, y), lo.b.binary("fadd", x, y), result)
-    lo.push(result)
+    lo.push(lo.computed(result))
 
 
 _FLOAT_CMP: Final = MappingProxyType(
@@ -243,11 +247,11 @@ def convert_int(lo: Lowering, fam: f.ConvertInt, imm: None) -> None:
 
 
 def demote(lo: Lowering, fam: f.Demote, imm: None) -> None:
-    lo.push(lo.b.cast("fptrunc", lo.fence(lo.pop()), "float"))
+    lo.push(lo.computed(lo.b.cast("fptrunc", lo.fence(lo.pop()), "float")))
 
 
 def promote(lo: Lowering, fam: f.Promote, imm: None) -> None:
-    lo.push(lo.b.cast("fpext", lo.pop(), "double"))
+    lo.push(lo.computed(lo.b.cast("fpext", lo.pop(), "double")))
 
 
 def reinterpret(lo: Lowering, fam: f.Reinterpret, imm: None) -> None:

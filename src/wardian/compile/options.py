@@ -24,6 +24,8 @@ class CodeOptions(Record):
     """Look for a pending exception after each call: needed as soon as some module of the store has tags."""
     fuel: bool = False
     """Count what runs (:mod:`wardian.compile.fuel`)."""
+    deterministic: bool = False
+    """Every NaN that arithmetic makes is the canonical one (spec: "Deterministic profile")."""
     optimise_below: int = 256 << 10
     """Bytes of a body from which on it is compiled at O0 whatever ``opt`` says: several of LLVM's passes take quadratic
     time, so a function made for the purpose would take hours. Changes no meaning, so no part of the cache key."""
@@ -61,7 +63,12 @@ class CodeOptions(Record):
 
 _OPTS: Final = ("O0", "O2", "baseline")
 _PROTECTION: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
-    {"checks": ("guard", "explicit"), "spectre": ("off", "basic", "full"), "fuel": (False, True)}
+    {
+        "checks": ("guard", "explicit"),
+        "spectre": ("off", "basic", "full"),
+        "fuel": (False, True),
+        "deterministic": (False, True),
+    }
 )
 """Options that protect -> their values, each of which also does for who wants an earlier one."""
 

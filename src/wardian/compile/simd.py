@@ -108,8 +108,18 @@ _NEUTRAL: Final = MappingProxyType(
 """+-0 and +-1: the constants that arithmetic with them can be folded to the other operand, or to its negation."""
 
 
+_CANONICAL: Final = MappingProxyType({F32X4: 0x7FC00000, F64X2: 0x7FF8 << 48})
+
+
 def arithmetic(lo: Lowering, value: Value) -> Value:
-    """Note that ``value`` came out of arithmetic on :func:`operands`: it holds no signalling NaN and is no constant."""
+    """``value``, which came out of arithmetic on :func:`operands`, with the NaNs it may hold as the options want them
+    (see :meth:`Lowering.computed`). Noted: it holds no signalling NaN and is no constant."""
+    if lo.facts.options.deterministic:
+        shape = F32X4 if value[1] == VECTOR[F32X4] else F64X2
+        bits = every(_CANONICAL[shape], INTEGER[shape])
+        value = fence(lo, value, shape)
+        nan = f"bitcast ({bits[1]} {bits[0]} to {value[1]})", value[1]
+        value = lo.b.choose(lo.b.compare("fcmp uno", value, value, shape.lanes), nan, value)
     lo.b.quiet.add(value[0])
     return value
 

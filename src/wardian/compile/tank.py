@@ -44,10 +44,11 @@ class Tank:
         self._word = at, "ptr"
         return self._slot, self._word
 
-    def flush(self) -> None:
-        """Bring the store's word up to date: somebody may look."""
+    def flush(self, *, faults: bool = False) -> None:
+        """Bring the store's word up to date: somebody may look. ``faults``: without LLVM knowing, for an access that is
+        stopped by a guard page may follow."""
         if self._slot is not None:
-            self._b.store(self._left(), self._word, HOSTDATA)
+            self._b.store(self._left(), self._word, HOSTDATA, volatile=faults)
 
     def refresh(self) -> None:
         """Somebody may have changed the store's word."""
@@ -62,8 +63,7 @@ class Tank:
             b.store(left, self._at_store(), HOSTDATA)
         else:
             b.store(left, self._slot, "")
-            # Volatile, for an access that faults may follow.
-            b.store(left, self._word, HOSTDATA, volatile=True)
+            self.flush(faults=True)
         self._trap_if(b.icmp("slt", left, const(0, "i64")), TrapCode.OUT_OF_FUEL)
 
     def work(self, size: Value) -> None:

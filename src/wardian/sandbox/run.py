@@ -28,6 +28,7 @@ from wardian.grants import (
     Data,
     DirGrant,
     FileQuota,
+    FrozenClock,
     Grants,
     Inherit,
     InputGrant,
@@ -83,6 +84,7 @@ def run(
     sockets: Iterable[HasFileno | int] = (),
     clock: ClockGrant | None = None,
     seed: int | None = None,
+    deterministic: bool = False,
     input: bytes | str | None = None,
     stdin: Source = None,
     stdout: Output = None,
@@ -120,6 +122,7 @@ def run(
       added, or a function that is called with each event.
     * ``clock`` is the host's, in steps or made up (:class:`~wardian.grants.FrozenClock`); ``seed`` makes randomness a
       function of it.
+    * ``deterministic``: made-up time and a seed of 0 unless given, and code that computes the same everywhere.
     * ``fuel`` is how many units the guest may spend (docs/fuel.md: about one for an instruction, the same everywhere);
       a :class:`Module` or ``engine`` must be one that counts it.
     * ``timeout`` is wall time in seconds, ``cpu`` processor time; ``memory`` and ``stack`` are bytes, or a text such as
@@ -134,11 +137,12 @@ def run(
     ``check=True`` also :class:`Trap` or :class:`Exit` for a guest that did not exit with 0.
     """
     if isolation is None:
-        module = _module(module, engine or _usual_engine(fuel))
+        module = _module(module, engine or _usual_engine(fuel is not None, deterministic))
     name = argv0 or (_program_name(module) if isinstance(module, Module) else None)
-    engine = module.engine if isinstance(module, Module) else engine or _usual_engine(fuel)
+    engine = module.engine if isinstance(module, Module) else engine or _usual_engine(fuel is not None, deterministic)
     limits = _limits(engine.config, memory, stack, fuel)
     most = None if output_limit is None else parse_size(output_limit)
+    clock, seed = _world(engine.config, deterministic, clock, seed)
     grants = Grants(
         args=() if invoke is not None else (*(() if name is None else (name,)), *map(str, args)),
         env=tuple((env or {}).items()),
@@ -150,7 +154,7 @@ def run(
         output_limit=most,
         quota=quota or _NO_QUOTA,
         sockets=tuple(found if isinstance(found, int) else found.fileno() for found in sockets),
-        clock=clock or _REAL,
+        clock=clock,
         seed=seed,
         terminal=terminal,
     )
@@ -166,11 +170,13 @@ def run(
             source, compiled = _source(module)
             how = chosen(isolation)
             result = run_isolated(IsolatedJob(source, compiled, engine, task, how, named=name is not None))
-    if text:
-        result = result.__replace__(
-            stdout=result.stdout.decode(errors="replace"), stderr=result.stderr.decode(errors="replace")
-        )
+    result = _as_text(result) if text else result
     return result.check() if check else result
+
+
+def _as_text(result: RunResult) -> RunResult:
+    out, err = (stream.decode(errors="replace") for stream in (result.stdout, result.stderr))
+    return result.__replace__(stdout=out, stderr=err)
 
 
 @contextmanager
@@ -338,14 +344,21 @@ def _program_name(module: Module) -> str:
     return module.name or "main.wasm"
 
 
-def _usual_engine(fuel: int | None) -> Engine:
-    """The engine of whoever names none."""
-    return default_engine() if fuel is None else _counting_engine()
-
-
 @functools.cache
-def _counting_engine() -> Engine:
-    return Engine(Config(fuel=True))
+def _usual_engine(fuel: bool, deterministic: bool) -> Engine:
+    """The engine of whoever names none."""
+    return Engine(Config(fuel=fuel, deterministic=deterministic)) if fuel or deterministic else default_engine()
+
+
+def _world(
+    config: Config, deterministic: bool, clock: ClockGrant | None, seed: int | None
+) -> tuple[ClockGrant, int | None]:
+    """Time and randomness: the host's unless something else was said or implied."""
+    if deterministic and not config.deterministic:
+        raise ValueError("deterministic needs an engine that is: Engine(Config(deterministic=True))")
+    if not config.deterministic:
+        return clock or _REAL, seed
+    return clock or FrozenClock(), 0 if seed is None else seed
 
 
 def _limits(config: Config, memory: int | str | None, stack: int | str | None, fuel: int | None) -> Limits:
