@@ -129,6 +129,52 @@ REFERENCES = """(module
       (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get 0))))
     (local.get 1) (local.get 2) (local.get $i)))
 """
+_FAR = 0xFFFF0000
+MEMORIES = f"""(module
+  (memory $a 1 3) (memory $b i64 1 4) (memory $c 1 2 shared)
+  (data $d "abcdefgh")
+  (func (export "fill") (param i32)
+    (memory.init $a $d (i32.const 3) (i32.const 1) (i32.const 5))
+    (memory.init $b $d (i64.const 3) (i32.const 2) (i32.const 5))
+    (memory.init $c $d (local.get 0) (i32.const 3) (i32.const 5))
+    (memory.fill $b (i64.const 100) (i32.const 7) (i64.const 9))
+    (memory.copy $a $b (i32.const 40) (i64.const 98) (i32.const 12))
+    (memory.copy $c $a (i32.const 60) (i32.const 0) (i32.const 64))
+    (memory.copy $b $b (i64.const 101) (i64.const 99) (i64.const 20))
+    (memory.copy $b $c (i64.const 300) (i32.const 0) (i32.const 128)))
+  (func (export "drop") (data.drop $d))
+  (func (export "sizes") (result i32 i64 i32) (memory.size $a) (memory.size $b) (memory.size $c))
+  (func (export "grow") (result i32 i64 i32)
+    (memory.grow $a (i32.const 1)) (memory.grow $b (i64.const 9)) (memory.grow $c (i32.const 1)))
+  (func (export "loads") (param i32) (param $w i64) (result i64)
+    (local $f f64)
+    (local.set $f (f64.const 3))
+    (i64.load32_u $b (local.get $w))
+    (i64.add (i64.load16_s $c offset=3 (local.get 0)))
+    (i64.add (i64.extend_i32_u (i32.load8_u $a (local.get 0))))
+    (i64.add (i64x2.extract_lane 0 (v128.load8_lane $b offset=5 7 (local.get $w) (v128.const i64x2 7 8))))
+    (i64.add (i64x2.extract_lane 1 (v128.load8x8_u $b (local.get $w))))
+    (i64.add (i64.atomic.rmw.add $c offset=8 (i32.and (local.get 0) (i32.const -8)) (i64.const 5)))
+    (i64.add (i64.atomic.rmw.cmpxchg $c (i32.const 16) (i64.const 0) (i64.const 5)))
+    (i64.add (i64.extend_i32_u (memory.atomic.notify $c (i32.const 16) (i32.const 5))))
+    (i64.add (i64.trunc_f64_s (f64.add (local.get $f) (local.get $f)))))
+  (func (export "stores") (param i32) (param $w i64)
+    (f32.store $b (local.get $w) (f32.const 1.5))
+    (v128.store $c (local.get 0) (v128.const i32x4 1 2 3 4))
+    (i64.store8 $b offset=70000 (local.get $w) (i64.const -3)))
+  (func (export "far") (param i32) (result i32) (i32.load $a offset={_FAR} (local.get 0)))
+  (func (export "far_store") (param i64) (i64.store $b offset=0xffffffffffffffff (local.get 0) (i64.const 1)))
+  (func (export "far_atomic") (param i32) (result i32) (i32.atomic.load $c offset={_FAR} (local.get 0)))
+  (func (export "sum") (param i64) (result i64)
+    (local $s i64) (local $i i32) (local $j i64)
+    (loop $l
+      (local.set $s (i64.add (i64.mul (local.get $s) (i64.const 31)) (i64.load8_u $a (local.get $i))))
+      (local.set $s (i64.add (i64.mul (local.get $s) (i64.const 31)) (i64.load8_u $b (local.get $j))))
+      (local.set $j (i64.add (local.get $j) (i64.const 1)))
+      (local.set $s (i64.add (i64.mul (local.get $s) (i64.const 31)) (i64.load8_u $c (local.get $i))))
+      (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000))))
+    (local.get $s)))
+"""
 Call = tuple[str, tuple[object, ...]]
 _THING, _OTHER = "a thing", ["another"]
 _V = 0x0000000A00000009_0000000800000007
@@ -177,6 +223,25 @@ CALLS: dict[str, list[Call]] = {
         *[(name, (it,)) for name in ("null", "non_null") for it in (None, _THING)],
         ("pass", (501, _THING, _OTHER)),
     ],
+    MEMORIES: [
+        ("fill", (7,)),
+        ("sum", (0,)),
+        ("fill", (65535,)),
+        ("sum", (0,)),
+        *[("loads", (i, i)) for i in (0, 3, 40, 101, 65528, 65536)],
+        *[("stores", (i, i)) for i in (40, 65520, 65535)],
+        ("loads", (40, 40)),
+        ("sizes", ()),
+        ("grow", ()),
+        ("grow", ()),
+        ("sizes", ()),
+        *[("stores", (i, i)) for i in (40, 65520, 65535)],
+        ("loads", (65535, 65535)),
+        *[(name, (i,)) for name in ("far", "far_store", "far_atomic") for i in (0, 1, (1 << 16) - 1)],
+        ("drop", ()),
+        ("fill", (7,)),
+        ("sum", (0,)),
+    ],
 }
 
 
@@ -205,7 +270,7 @@ def _run(text: str, **config: object) -> tuple[list[object], Counter[str]]:
 
 
 @pytest.mark.parametrize("checks", ["guard", "explicit"])
-@pytest.mark.parametrize("text", [SEVERAL, REFERENCES], ids=["several", "references"])
+@pytest.mark.parametrize("text", [SEVERAL, REFERENCES, MEMORIES], ids=["several", "references", "memories"])
 def test_results_are_those_of_the_other_tier(text: str, checks: str) -> None:
     expected, _ = _run(text, opt="O2", checks=checks)
     for config in ({"opt": "baseline"}, {"opt": "auto", "tier_up": 1}):

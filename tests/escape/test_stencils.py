@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 import wardian
-from wardian.compile.baseline.facts import MAX_OFFSET
+from wardian.compile.baseline.facts import FAR, MAX_OFFSET, NEAR
 from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.function import Baseline
 from wardian.compile.baseline.holes import Hole
+from wardian.compile.baseline.memories import access
 from wardian.compile.baseline.stencils import Maker, _memory
 from wardian.compile.baseline.steps import dead, live
 from wardian.compile.compiler import Compiler
@@ -42,6 +43,23 @@ def test_a_comparison_knows_the_offset_that_is_added(flavour: Flavour) -> None:
             assert len(lines) == 1 + compared, (key, maker._texts[name])
             assert not compared or "usub.sat" in lines[0] or "add i64" in lines[0], lines
     assert seen > 20
+
+
+@pytest.mark.parametrize("checks", ["guard", "explicit"])
+@pytest.mark.parametrize("kind", ["i3216", "i32shared16", "i6416", "i320", "i640"])
+@pytest.mark.parametrize("how", [NEAR, FAR])
+def test_other_memories_are_compared_likewise(kind: str, checks: str, how: str) -> None:
+    """Unless guard pages do it, at an offset that they cover; and base and length are those of the memory at hand."""
+    maker = Maker(Flavour(CodeOptions(checks=checks), False, False))  # type: ignore[arg-type]
+    compared = how == FAR or checks == "explicit" or (not kind.endswith("i3216") and kind not in ("i32shared16",))
+    for memory in (0, 2):
+        for name in ("i32.load", "i64.store8", "v128.load64_splat"):
+            access(maker, name, str(memory), kind, how)
+            text = maker._texts[f"t{len(maker._texts) - 1}"].partition("start:")[2]
+            uses = [line for line in text.splitlines() if "@I_s" in line or "%far" in line]
+            assert len(uses) == 1 + compared, text
+            assert ("@J_s" in text) == compared
+            assert ("@C_s" in maker._texts[f"t{len(maker._texts) - 1}"]) == (memory != 0)
 
 
 def test_offsets_stay_in_the_guard() -> None:

@@ -131,7 +131,7 @@ class ModuleCode:
         self._key: str | None = None
         self._loaded = False
         self._cached: dict[int, int] = {}
-        self._baseline: BaselineCompiler | Literal[False] | None = False
+        self._baseline: BaselineCompiler | None = None
         self._better: dict[int, int] = {}
         """Addresses of optimised code beside the baseline's."""
         self._better_key: str | None = None
@@ -238,10 +238,8 @@ class ModuleCode:
             try:
                 # Its one validator must not see two bodies at once, and not everyone who compiles holds the lock.
                 with self._lock:
-                    if self._baseline is False:
-                        self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
                     if self._baseline is None:
-                        raise Unsupported("module")
+                        self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
                     with self._budget.compiling():
                         made.append((index, self._baseline.function(index, self._heat), 0))
             except Unsupported as unsupported:
@@ -343,7 +341,7 @@ class ModuleCode:
         from wardian.compile.function import Resume
 
         with self._lock:
-            if not self._baseline:
+            if self._baseline is None:
                 return None
             places = self._baseline.frame_map(index)
         return Resume(site, tuple(places.locals), places.operands, places.results)

@@ -33,6 +33,9 @@ COMPILER_STACK: Final = 64 << 20
 MORE: Final = "-more"
 """At the end of the name of a cache's entry: stencils that were made one by one, when somebody asked for them."""
 
+MOST_MORE: Final = 4 << 20
+"""Bytes from which no more of them are kept."""
+
 T = TypeVar("T")
 
 
@@ -305,14 +308,12 @@ class Compiler:
 
     # -- the baseline tier ---------------------------------------------------------------------------------------------
 
-    def baseline(self, ctx: ModuleContext, options: CodeOptions) -> BaselineCompiler | None:
-        """What compiles functions of a module by copying stencils; ``None`` if there are none for such a module."""
+    def baseline(self, ctx: ModuleContext, options: CodeOptions) -> BaselineCompiler:
+        """What compiles functions of a module by copying stencils."""
         from wardian.compile.baseline.driver import BaselineCompiler
         from wardian.compile.baseline.flavour import flavour
 
         wanted = flavour(ctx.module, options)
-        if wanted is None:
-            return None
         library = self._library(wanted)
         return BaselineCompiler(ctx, library, lambda group: self._more(wanted, library, group))
 
@@ -334,7 +335,7 @@ class Compiler:
             found, payload = made_library(wanted)
             if self.cache is not None:
                 self.cache.store(name, payload)
-        found.add(Library.decode((self.cache.load(name + MORE) if self.cache else None) or b""))
+        found.add((self.cache.load(name + MORE) if self.cache else None) or b"")
         with self._lock:
             return self._libraries.setdefault(name, found)
 
@@ -359,23 +360,24 @@ class Compiler:
         if wanted is not None and key.endswith(MORE):
             library = self._library(wanted)
             for group in groups:
-                self._more(wanted, library, group)
+                # Whoever asks may ask for what there is not.
+                with contextlib.suppress(ValueError):
+                    self._more(wanted, library, group)
 
     def _more(self, wanted: Flavour, library: Library, group: str) -> Group:
-        """A group of calls that the library lacks: from the cache, or made now and remembered."""
-        from wardian.compile.baseline.library import Library
-        from wardian.compile.baseline.stencils import more_calls
+        """A group that the library lacks: from the cache, or made now and remembered."""
+        from wardian.compile.baseline.library import framed
+        from wardian.compile.baseline.stencils import more
 
         with self._more_lock:
             name = self._stencils(wanted) + MORE
             if group not in library.groups and self.cache is not None:
                 # There may be more by now than when the library was loaded.
-                library.add(Library.decode(self.cache.load(name) or b""))
+                library.add(self.cache.load(name) or b"")
             if group not in library.groups:
-                payload = more_calls(wanted, [*library.more, group], self.backend())
-                if self.cache is not None:
-                    self.cache.store(name, payload)
-                library.add(Library.decode(payload))
+                library.add(framed(more(wanted, group, self.backend())))
+                if self.cache is not None and len(library.added) < MOST_MORE:
+                    self.cache.store(name, bytes(library.added))
             return library.groups[group]
 
 

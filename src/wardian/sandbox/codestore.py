@@ -17,7 +17,11 @@ from wardian.compile.compiler import MORE
 from wardian.isolation.codec import CodecError
 
 _STENCILS: Final = re.compile(r"stencils-[0-9a-f]{40}(-more)?")
-_GROUP: Final = re.compile(r"throw [a-z]{1,1000}|call [a-z0-9]{1,20}\+? [a-z]{0,1000}:[a-z]{0,20}")
+_MEMORY: Final = "[0-9]{1,6} i(?:32|64)(?:shared)?(?:0|16)"
+_GROUP: Final = re.compile(
+    r"throw [a-z]{1,1000}|call [a-z0-9]{1,20}\+? [a-z]{0,1000}:[a-z]{0,20}"
+    rf"|access [a-z0-9_.]{{1,40}} {_MEMORY} (?:near|far)|copy {_MEMORY} {_MEMORY}"
+)
 """Names of groups of stencils that are made one by one."""
 _MOST_GROUPS: Final = 256
 _SIGNATURE: Final = re.compile(r"[ilfdvre]{0,1000}_[ilfdvre]{0,1000}")

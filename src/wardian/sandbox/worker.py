@@ -86,8 +86,8 @@ class RemoteCache:
         if self._trusted:
             self._line.send(Kind.STORE, (key, payload))
             return
-        made = Library.decode(payload) if key.endswith(MORE) else None
-        self.made[key] = ("",) if made is None else tuple(made.groups)
+        # The newest first, in case they are too many.
+        self.made[key] = tuple(reversed(Library.names(payload))) if key.endswith(MORE) else ("",)
 
     def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None:
         """Hand over the entry, or note what is new in it."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Final, final
 
+from wardian.compile.baseline.flavour import WHOLE_PAGES
 from wardian.compile.baseline.library import Group, Library
 from wardian.compile.baseline.shapes import FLOAT, VECTOR, WORD
-from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
@@ -77,15 +77,6 @@ def classes_of(types: Sequence[ValType]) -> tuple[int, ...]:
     return tuple(found)
 
 
-def memory_offset(imm: tuple[int, ...]) -> int:
-    """The offset of an access to memory 0."""
-    if imm[2]:
-        raise Unsupported("several memories")
-    if imm[1] >= MAX_OFFSET:
-        raise Unsupported("large offset")
-    return imm[1]
-
-
 @cache
 def result_classes() -> list[int]:
     """By row index: class of the place of the result, for rows that put one number there."""
@@ -104,6 +95,8 @@ class BaselineFacts:
         self.library = library
         self.layout = InstanceLayout.of(module)
         self.memories = module.memory_types()
+        self.odd_pages = bool(self.memories) and self.memories[0].page_size_log2 != WHOLE_PAGES
+        """Is memory 0 of a kind that no flavour is for?"""
         self.memories_at = self.layout.memories
         """Where the context has the address of memory 0's length."""
         self.tables = module.table_types()
@@ -150,9 +143,19 @@ class BaselineFacts:
             return type
         return I64 if self.is_function(type) else I32
 
-    def memory_address(self) -> NumType:
-        """Type of addresses of memory 0."""
-        return I64 if self.memories and self.memories[0].limits.is64 else I32
+    def memory_address(self, memory: int = 0) -> NumType:
+        """Type of addresses of a memory."""
+        return I64 if self.memories and self.memories[memory].limits.is64 else I32
+
+    def is_rare(self, imm: tuple[int, ...]) -> bool:
+        """Is an access to another memory than the usual one, or at an offset that does not fit its stencil?"""
+        return imm[2] != 0 or imm[1] >= MAX_OFFSET or self.odd_pages
+
+    def memory(self, index: int) -> str:
+        """A memory's number and what code depends on of its type, in the names of groups."""
+        type_ = self.memories[index]
+        shared = "shared" if type_.shared else ""
+        return f"{index} {'i64' if type_.limits.is64 else 'i32'}{shared}{type_.page_size_log2}"
 
     def more_group(self, name: str) -> Group:
         """Stencils the library may have to be given first."""
@@ -193,6 +196,20 @@ class BaselineFacts:
             name = f"{how} {type_} {'far' if indirect else 'near'}"
             found = self._globals[key] = self.library.groups[name], at, local_class(type_)
         return found
+
+
+FAR: Final = "far"
+NEAR: Final = "near"
+
+
+def access_group(name: str, memory: str, how: str = NEAR) -> str:
+    """Name of the group of an instruction on a memory (:meth:`BaselineFacts.memory`); ``how``: is its offset large?"""
+    return f"access {name} {memory} {how}"
+
+
+def copy_group(target: str, source: str) -> str:
+    """Name of the group of ``memory.copy`` between two memories (:meth:`BaselineFacts.memory`)."""
+    return f"copy {target} {source}"
 
 
 def throw_group(letters: str) -> str:

@@ -5,7 +5,7 @@ Invariant: two modules of one flavour can use the same stencils.
 
 from __future__ import annotations
 
-from typing import final
+from typing import Final, final
 
 from wardian.compile.options import CodeOptions
 from wardian.record import Record
@@ -25,12 +25,16 @@ class Flavour(Record):
         return MemoryType(TypeLimits(0, None, self.is64), self.shared)
 
 
-def flavour(module: Module, options: CodeOptions) -> Flavour | None:
-    """What stencils the module takes; ``None``: there are none for its memory."""
+WHOLE_PAGES: Final = 16
+"""log2 of the usual size of a page."""
+
+
+def flavour(module: Module, options: CodeOptions) -> Flavour:
+    """What stencils the module takes."""
     memories = module.memory_types()
-    first = memories[0] if memories else MemoryType(TypeLimits(0))
-    if first.page_size_log2 != 16:
-        return None
+    usual = [type_ for type_ in memories[:1] if type_.page_size_log2 == WHOLE_PAGES]
+    # The first memory, if stencils of its own reach it, and else any.
+    first = usual[0] if usual else MemoryType(TypeLimits(0))
     return Flavour(_relevant(options), first.limits.is64, first.shared)
 
 

@@ -6,6 +6,7 @@ code refers to the symbol, and whoever copies the stencil puts the real number t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, NoReturn, final
 
 RANGES: Final = {
@@ -21,13 +22,21 @@ NAMES: Final = ("A", "B", "C", "D", "I", "J")
 
 @final
 class Hole(int):
-    """The symbol ``@NAME_RANGE`` plus a constant, usable wherever the lowering takes an integer it only prints."""
+    """The symbol ``@NAME_RANGE`` plus a constant, usable wherever the lowering takes an integer it only prints.
+
+    ``like`` is a number that steers the lowering as all do that may be put there. ``register``: where the number, and
+    what is added to it, has been put (:func:`in_register`), since LLVM takes a symbol for less than 2^31.
+    """
 
     symbol: str
     added: int
+    like: int
+    register: str
 
-    def __new__(cls, symbol: str, added: int = 0) -> Hole:
-        self = super().__new__(cls, 1 + added)
+    def __new__(cls, symbol: str, added: int = 0, like: int = 1, register: str = "") -> Hole:
+        self = super().__new__(cls, like + added)
+        self.like = like
+        self.register = register
         self.symbol = symbol
         self.added = added
         return self
@@ -37,12 +46,12 @@ class Hole(int):
         return True
 
     def __add__(self, other: int) -> Hole:
-        return Hole(self.symbol, self.added + other)
+        return Hole(self.symbol, self.added + other, self.like, self.register)
 
     __radd__ = __add__
 
     def __sub__(self, other: int) -> Hole:
-        return Hole(self.symbol, self.added - other)
+        return Hole(self.symbol, self.added - other, self.like, self.register)
 
     def _refuse(self, *_: object) -> NoReturn:
         # Done to the stand-in it would give a constant, and machine code that has nothing to do with the real number.
@@ -56,6 +65,8 @@ class Hole(int):
         return self
 
     def __str__(self) -> str:
+        if self.register:
+            return in_register(self.register, self.added)
         return f"ptrtoint (ptr {pointer(self.symbol, self.added)} to i64)"
 
     __repr__ = __str__
@@ -63,6 +74,11 @@ class Hole(int):
 
 def pointer(symbol: str, added: int = 0) -> str:
     return f"@{symbol}" if not added else f"getelementptr (i8, ptr @{symbol}, i64 {added})"
+
+
+def in_register(register: str, added: int) -> str:
+    """Name of the value that is a hole plus a constant, at least -1."""
+    return f"%{register}{added + 1}"
 
 
 def narrow(symbol: str) -> str:
@@ -79,14 +95,15 @@ def wide(symbol: str) -> str:
 class Anywhere:
     """Stands for an offset of a module's layout: whatever is added to it, the sum is a hole.
 
-    Of a table of words, each index has a hole of its own if there are several.
+    A table of words of which ``each`` has a hole of its own refuses all others.
     """
 
-    def __init__(self, *symbols: str) -> None:
-        self.symbols = symbols
+    def __init__(self, symbol: str, each: Mapping[int, str] | None = None) -> None:
+        self.symbol = symbol
+        self.each = each
 
     def __add__(self, other: int) -> Hole:
-        return Hole(self.symbols[other // 8 if len(self.symbols) > 1 else 0])
+        return Hole(self.symbol if self.each is None else self.each[other // 8])
 
 
 def declarations(text: str) -> str:

@@ -62,11 +62,13 @@ class Stencil:
 class Group:
     """Stencils of one instruction (or helper) by packed shape."""
 
-    __slots__ = ("_at", "_data", "ready")
+    __slots__ = ("_at", "_data", "_pool", "ready")
 
-    def __init__(self, data: bytes, at: dict[int, int]) -> None:
+    def __init__(self, data: bytes, at: dict[int, int], pool: int = 0) -> None:
+        """``pool``: where the constants the data knows begin among the library's."""
         self._data = data
         self._at = at
+        self._pool = pool
         self.ready: dict[int, Stencil] = {}
 
     def get(self, key: int) -> Stencil:
@@ -86,7 +88,14 @@ class Group:
             end = at + count * _HOLE.size
             fields.append(tuple(_HOLE.iter_unpack(data[at:end])))
             at = end
-        return Stencil(code, fields[0], fields[1], fields[2])
+        jumps = fields[2]
+        if self._pool:
+            jumps = tuple([(at, symbol + self._pool if symbol >= POOL else symbol, n) for at, symbol, n in jumps])
+        return Stencil(code, fields[0], fields[1], jumps)
+
+    def moved(self, pool: int) -> Group:
+        """The same stencils in another library."""
+        return Group(self._data, self._at, pool)
 
 
 @final
@@ -96,18 +105,36 @@ class Library:
     def __init__(self, groups: dict[str, Group], constants: list[bytes]) -> None:
         self.groups = groups
         self.constants = constants
-        self.more: set[str] = set()
-        """Groups that were added later."""
+        self.added = bytearray()
+        """What :meth:`add` has taken in."""
 
     def group(self, name: str) -> Group:
         return self.groups[name]
 
-    def add(self, more: Library | None) -> None:
-        """Have the groups of another one as well."""
-        if more is not None:
-            for name in more.groups.keys() - self.groups.keys():
-                self.groups[name] = more.groups[name]
-                self.more.add(name)
+    def add(self, data: bytes) -> None:
+        """Take in what this one lacks of libraries that :func:`framed` made inert, one behind the other, as far as they
+        are sound."""
+        at = 0
+        while at + _CONSTANT.size <= len(data):
+            (size,) = _CONSTANT.unpack_from(data, at)
+            at += _CONSTANT.size
+            other = Library.decode(data[at : at + size])
+            if other is None:
+                return
+            missing = [name for name in other.groups if name not in self.groups]
+            for name in missing:
+                self.groups[name] = other.groups[name].moved(len(self.constants))
+            if missing:
+                self.constants += other.constants
+                self.added += framed(data[at : at + size])
+            at += size
+
+    @classmethod
+    def names(cls, data: bytes) -> list[str]:
+        """Names of the groups :meth:`add` would take, in order."""
+        found = cls({}, [])
+        found.add(data)
+        return list(found.groups)
 
     @classmethod
     def decode(cls, data: bytes) -> Library | None:
@@ -135,6 +162,11 @@ class Library:
         except (struct.error, UnicodeDecodeError):
             return None
         return cls(groups, constants)
+
+
+def framed(data: bytes) -> bytes:
+    """An encoded library as a part of what :meth:`Library.add` takes."""
+    return _CONSTANT.pack(len(data)) + data
 
 
 def encode(groups: Mapping[str, Iterable[tuple[int, Part]]], constants: Mapping[str, bytes]) -> bytes:

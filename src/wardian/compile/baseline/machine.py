@@ -68,7 +68,7 @@ _CONDITIONS: Final = dict(
     for x, y in (("e", "ne"), ("l", "ge"), ("le", "g"), ("b", "ae"), ("be", "a"), ("s", "ns"), ("p", "np"), ("o", "no"))
     for pair in ((x, y), (y, x))
 )
-_RELATIVE_HOLE: Final = re.compile(rf"^\tleaq\t([{''.join(NAMES)}]_s\S*)\(%rip\), ", re.MULTILINE)
+_RELATIVE_HOLE: Final = re.compile(rf"^\tleaq\t([{''.join(NAMES)}]_([sq])\S*)\(%rip\), ", re.MULTILINE)
 
 
 def _opposite(jump: str) -> str | None:
@@ -76,9 +76,12 @@ def _opposite(jump: str) -> str | None:
     return None if condition is None else f"\tj{condition}\t"
 
 
+_TAKES: Final = MappingProxyType({"s": "movq", "q": "movabsq"})
+
+
 def _rewritten(text: str) -> str:
     # A hole is a number, but LLVM takes it for an address, which a shared object has relative to where it is.
-    return _RELATIVE_HOLE.sub(r"\tmovq\t$\1, ", text.replace("@PLT", ""))
+    return _RELATIVE_HOLE.sub(lambda found: f"\t{_TAKES[found[2]]}\t${found[1]}, ", text.replace("@PLT", ""))
 
 
 SYNTAX: Final = Syntax(

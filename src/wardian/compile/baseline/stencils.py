@@ -6,7 +6,7 @@ lowering. Nothing here says what an instruction computes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import product
 from types import MappingProxyType
@@ -31,6 +31,7 @@ from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.baseline.holes import Hole, narrow, wide
 from wardian.compile.baseline.machines import Machine
 from wardian.compile.baseline.maker import Maker
+from wardian.compile.baseline.memories import access, copy
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, pack
 from wardian.compile.baseline.slots import immediates, signature, works_on_slots
 from wardian.compile.baseline.tables import references, table, tables
@@ -161,6 +162,7 @@ def _memory(maker: Maker, flavour: Flavour) -> None:
             maker.shaped(f"do {row.name}", (address, family.type), constants, None, do)
     bulk: dict[str, tuple[NumType, ...]] = {
         "memory.fill": (address, I32, address),
+        "memory.init": (address, I32, I32),
         "memory.copy": (address, address, address),
     }
     for name, types in bulk.items():
@@ -550,14 +552,24 @@ def library(flavour: Flavour, backend: Backend) -> bytes:
     return collect(flavour).make(backend)
 
 
-def more_calls(flavour: Flavour, groups: Sequence[str], backend: Backend) -> bytes:
-    """An encoded library of the named groups of calls only."""
+_MORE: Final[Mapping[str, Callable[..., None]]] = MappingProxyType(
+    {
+        "call": lambda maker, kind, types: call(maker, kind, *types.split(":")),
+        "throw": throw,
+        "access": access,
+        "copy": copy,
+    }
+)
+"""First words of groups that are made when they are needed, and what makes them, given the others."""
+
+
+def more(flavour: Flavour, group: str, backend: Backend) -> bytes:
+    """An encoded library of one group. Raises :class:`ValueError` for what is none's name."""
     maker = Maker(flavour)
-    for group in groups:
-        what, *how = group.split(" ")
-        if what == "throw":
-            throw(maker, how[0])
-        else:
-            call(maker, how[0], *how[1].split(":"))
+    what, *how = group.split(" ")
+    try:
+        _MORE[what](maker, *how)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"there are no such stencils: {group!r}") from error
     return maker.make(backend)
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Final, NoReturn
 
 from wardian.compile.baseline.exceptions import land_exceptions, throw, throw_ref, try_table
-from wardian.compile.baseline.facts import COMPARISONS, LETTERS, MANY, PLAIN, SUBTYPES, classes_of, memory_offset
+from wardian.compile.baseline.facts import COMPARISONS, LETTERS, MANY, PLAIN, SUBTYPES, classes_of
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
 from wardian.compile.baseline.references import REFERENCE_STEPS
@@ -21,12 +21,15 @@ from wardian.compile.baseline.slots import (
     fence,
     give,
     halves,
+    memory_copy,
     on_slots,
+    rare_access,
     select_vector,
     set_vector,
     shuffle,
     take,
     vector_const,
+    whole_memory,
     works_on_slots,
 )
 from wardian.compile.baseline.unsupported import Unsupported
@@ -205,7 +208,10 @@ def _select(c: Baseline, offset: int, row: Row, imm: object) -> None:
 
 
 def _load(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
-    at = memory_offset(imm)
+    if c.facts.is_rare(imm):
+        rare_access(c, row, imm)
+        return
+    at = imm[1]
     a = c.ops.pop()
     if a[0] == CONSTANT:
         a = c.settled(a, len(c.ops))
@@ -224,7 +230,10 @@ def _load(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None
 
 
 def _store(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> None:
-    at = memory_offset(imm)
+    if c.facts.is_rare(imm):
+        rare_access(c, row, imm)
+        return
+    at = imm[1]
     ops = c.ops
     b = ops.pop()
     a = ops.pop()
@@ -233,32 +242,6 @@ def _store(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -> Non
     group = c.do[row.index]
     key = a[0] | b[0] << 4
     c.emit(group.ready.get(key) or group.get(key), a=a[1], b=b[1], i=at, j=c.facts.memories_at)
-
-
-def _only_memory(imm: int | tuple[int, int]) -> None:
-    if imm not in (0, (0, 0)):
-        raise Unsupported("several memories")
-
-
-def _bulk(c: Baseline, offset: int, row: Row, imm: int | tuple[int, int]) -> None:
-    _only_memory(imm)
-    a = c.arguments(3)
-    c.emit(c.do[row.index].get(0), a=a, j=c.facts.memories_at)
-
-
-def _memory_size(c: Baseline, offset: int, row: Row, imm: int) -> None:
-    _only_memory(imm)
-    d = c.slot(len(c.ops), WORD)
-    c.emit(c.do[row.index].get(0), d=d[1], j=c.facts.memories_at)
-    c.ops.append(d)
-
-
-def _memory_grow(c: Baseline, offset: int, row: Row, imm: int) -> None:
-    _only_memory(imm)
-    a = c.arguments(1)
-    d = c.slot(len(c.ops), WORD)
-    c.emit(c.do[row.index].get(0), a=a, d=d[1], j=c.facts.memories_at)
-    c.ops.append(d)
 
 
 # -- control -----------------------------------------------------------------------------------------------------------
@@ -495,10 +478,11 @@ _CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.LocalTee: _local_tee,
         f.GlobalGet: _global_get,
         f.GlobalSet: _global_set,
-        f.MemorySize: _memory_size,
-        f.MemoryGrow: _memory_grow,
-        f.MemoryFill: _bulk,
-        f.MemoryCopy: _bulk,
+        f.MemorySize: whole_memory,
+        f.MemoryGrow: whole_memory,
+        f.MemoryFill: whole_memory,
+        f.MemoryInit: whole_memory,
+        f.MemoryCopy: memory_copy,
         f.Store: _store,
         f.SimdShuffle: shuffle,
         f.AtomicWait: atomic_call,

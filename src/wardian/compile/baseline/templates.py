@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast, final
 
-from wardian.compile.baseline.holes import Anywhere, Hole, narrow, pointer, wide
+from wardian.compile.baseline.holes import Anywhere, Hole, in_register, narrow, pointer, wide
 from wardian.compile.baseline.machines import Machine
 from wardian.compile.baseline.shapes import FLOAT, WORD
 from wardian.compile.emit import Value
@@ -59,14 +59,19 @@ class _Layout:
     """A module's layout of which nothing is known: every offset is a hole."""
 
     counts = (0, 0)
-    memories = Anywhere("J_s")
-    tables = Anywhere("J_s", "C_s")
+    memories = Anywhere("", {0: "J_s"})
+    tables = Anywhere("", {0: "J_s", 1: "C_s"})
+    memory_bases = Anywhere("", {})
     tags = Anywhere("I_s")
     datas = Anywhere("I_s")
     elems = Anywhere("I_s")
 
     def __init__(self, indirect: bool) -> None:
         self._indirect = indirect
+
+    def reach(self, definitions: Mapping[int, str], bases: Mapping[int, str]) -> None:
+        """Holes for where memories and their bases are, by number."""
+        self.memories, self.memory_bases = Anywhere("", definitions), Anywhere("", bases)
 
     def global_cell(self, index: Hole) -> tuple[bool, Hole]:
         return self._indirect, index
@@ -111,7 +116,7 @@ class Facts:
 
     def __init__(self, options: CodeOptions, memory: MemoryType) -> None:
         self.options = options
-        self.memories = One(memory)
+        self.memories: Mapping[int, MemoryType] | One = One(memory)
         self.tables: list[TableType] | One = []
         """Of the next template. The element's type is that of any function or any other reference."""
         self.subtypes = False
@@ -136,6 +141,11 @@ class Facts:
     def llvm(self, type: ValType) -> str:
         # Types of functions that only a hole is known of are not in the list.
         return _TYPES.get(type) or "ptr"
+
+    def reach(self, types: Mapping[int, MemoryType], definitions: Mapping[int, str], bases: Mapping[int, str]) -> None:
+        """Say what memories there are in the next template."""
+        self.memories = types
+        self.layout.reach(definitions, bases)
 
     def about(self, *, indirect: bool, type: ValType = I32) -> None:
         """Say where the global or function of the next template is, and what the global holds."""
@@ -222,6 +232,14 @@ class Template:
             self.lo.push(value)
         elif kinds:
             self.lo.stack += [b.extract(value, i, name) for i, name in enumerate(kinds)]
+
+    def far(self, symbol: str, like: int, most: int) -> Hole:
+        """A hole for a number of 64 bits, to which up to ``most`` is added."""
+        for added in range(-1, most + 1):
+            # Those nobody uses leave nothing behind.
+            name, value = in_register("far", added), f"ptrtoint (ptr {pointer(symbol, added)} to i64)"
+            self.lo.b.entry.append(f' {name} = call i64 asm "", "=r,0"(i64 {value})')
+        return Hole(symbol, 0, like, "far")
 
     def change(self, parameter: str, value: str) -> None:
         """What goes on has ``value`` for a parameter."""
