@@ -236,6 +236,41 @@ def test_a_flood_of_output_is_cut() -> None:
     assert result.status == "timeout" and result.truncated and len(result.stdout) == 100_000
 
 
+ECHO = """(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "host" "f" (func $f (param i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "\\10\\00\\00\\00\\00\\01\\00\\00")
+  (func (export "_start")
+    (loop $again
+      (i32.store (i32.const 4) (i32.const 256))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (call $f (i32.load (i32.const 8)))
+      (i32.store (i32.const 4) (i32.load (i32.const 8)))
+      (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (br_if $again (i32.load (i32.const 8))))))"""
+
+
+def test_input_can_come_from_a_function() -> None:
+    pieces = [b"one ", bytearray(b"two "), b"x" * 300, b""]
+    wanted: list[int] = []
+    counts: list[int] = []
+
+    def give(count: int) -> bytes:
+        wanted.append(count)
+        return bytes(pieces.pop(0)) if pieces else b""
+
+    result = isolated(ECHO, stdin=give, imports={"host": {"f": counts.append}})
+    assert result.stdout == b"one two " + b"x" * 300 and not pieces
+    assert wanted == [256, 256, 256, 256] and counts == [4, 4, 256, 44, 0]
+
+    def fail(count: int) -> bytes:
+        raise OverflowError("no input")
+
+    with pytest.raises(OverflowError, match="no input"):
+        isolated(ECHO, stdin=fail, imports={"host": {"f": counts.append}})
+
+
 def test_output_can_go_to_a_function_or_a_file(tmp_path: Path) -> None:
     got: list[bytes] = []
     assert isolated(HELLO, stdout=got.append).stdout == b""

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, final
 from wardian.api.config import Config
 from wardian.api.engine import Engine
 from wardian.errors import Exit, Interrupted, IsolationUnavailable, Trap, WardianError
-from wardian.grants import Call, DirGrant, Grants, Inherit
+from wardian.grants import Call, DirGrant, Grants, Inherit, InputGrant, Null
 from wardian.isolation import frames
 from wardian.isolation.cgroup import Group, bounds
 from wardian.isolation.codec import CodecError
@@ -124,6 +124,7 @@ class Isolated:
             "invoke": task.invoke,
             "args": tuple(map(self._objects.write, task.args)) if task.invoke is not None else (),
             "imports": tuple(self._imports()),
+            "input": self._input(task.grants.stdin),
             "unknown": task.unknown,
             "timeout": task.timeout,
             "cpu": task.cpu,
@@ -180,12 +181,13 @@ class Isolated:
                 raise TypeError(f"{grant.guest}: a tree cannot be granted to a guest in a process of its own")
             fd = grant.host if isinstance(grant.host, int) else _open_directory(grant.host)
             dirs.append(DirGrant(owned(fd), grant.guest, grant.readonly))
-        if grants.sockets or isinstance(grants.stdin, Call):
-            raise TypeError("a guest in a process of its own can have neither sockets nor a function as input")
+        if grants.sockets:
+            raise TypeError("a guest in a process of its own can have no sockets")
         self._outputs = Outputs(grants, stack)
         streams: dict[str, Any] = {name: getattr(grants, name) for name in ("stdout", "stderr", "audit")}
-        streams |= {"stdin": readable_only(grants.stdin, stack), **self._outputs.granted}
-        changed: dict[str, object] = {"dirs": tuple(dirs), "terminal": "elsewhere"}
+        given = Null() if isinstance(grants.stdin, Call) else grants.stdin
+        streams |= {"stdin": readable_only(given, stack), **self._outputs.granted}
+        changed: dict[str, object] = {"dirs": tuple(dirs), "terminal": "elsewhere", "stdin": given}
         if grants.terminal == "raw":
             changed["terminal"] = "raw"
         for name, stream in streams.items():
@@ -193,6 +195,13 @@ class Isolated:
                 fds.append({"stdout": 1, "stderr": 2}.get(name, 0) if stream.fd is None else stream.fd)
                 changed[name] = Inherit(len(fds) - 1, stream.terminal)
         return grants.__replace__(**changed)
+
+    def _input(self, stdin: InputGrant) -> int | None:
+        """The place of the function that is the guest's input, if one is: it is called as those in ``imports`` are."""
+        if not isinstance(stdin, Call):
+            return None
+        self._functions.append(lambda count: bytes(stdin.function(count)))
+        return len(self._functions) - 1
 
     def _imports(self) -> Iterator[tuple[str, str, object]]:
         for module, names in self._job.task.imports.items():

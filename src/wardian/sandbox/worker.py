@@ -19,7 +19,7 @@ from wardian.compile.artifact import Functions, decode_images
 from wardian.compile.baseline.library import Library
 from wardian.compile.compiler import MORE
 from wardian.errors import Exit, Trap, WardianError
-from wardian.grants import DirGrant, Grants, Inherit
+from wardian.grants import Call, DirGrant, Grants, Inherit
 from wardian.isolation import frames
 from wardian.isolation.codec import CodecError, Handle
 from wardian.isolation.frames import Kind
@@ -166,6 +166,8 @@ def _run(job: dict[str, Any], fds: list[int], line: Line, warm: Engine) -> dict[
         return _report(RunResult("exited", 0, b"", b"", None, Usage(0.0, 0)))
     module = Module.deserialize(source, engine) if job["compiled"] else Module(source, engine)
     grants = _with_descriptors(border.read_record(job["grants"]), fds)
+    if job["input"] is not None:
+        grants = grants.__replace__(stdin=Call(_function(job["input"], line)))
     if job["invoke"] is None and not job["named"]:
         grants = grants.__replace__(args=(module.name or "main.wasm", *grants.args))
     task = Task(
