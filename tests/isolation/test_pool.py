@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import pickle
 import signal
@@ -17,6 +18,7 @@ import pytest
 import wardian
 from tests.isolation.guests import ANY, HELLO, SPIN, engine, need
 from tests.support import assemble
+from wardian.grants import FrozenClock
 from wardian.sandbox import isolated as parent
 from wardian.sandbox.spawn import Worker
 
@@ -136,6 +138,38 @@ def test_under_dask(tmp_path: Path) -> None:
         results = client.gather(futures)
         killer.join()
     assert [result.values for result in results] == [(n + 1,) for n in range(60)]
+
+
+@pytest.mark.slow
+def test_under_ray() -> None:
+    """The same under Ray, of whose processes one is killed in the middle."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    jobs = [job(ADD, n, 1, invoke="add") for n in range(40)]
+    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR")
+    try:
+        execute = ray.remote(wardian.execute).options(max_retries=3)
+        victim = ray.get(ray.remote(lambda: os.getpid()).remote())
+        futures = [execute.remote(each) for each in jobs]
+        ray.get(futures[3])
+        os.kill(victim, signal.SIGKILL)
+        assert [result.values for result in ray.get(futures)] == [(n + 1,) for n in range(40)]
+    finally:
+        ray.shutdown()
+
+
+def test_jobs_take_functions_and_grants_along() -> None:
+    """What can be pickled travels: functions of a module by name, clocks, seeds, quotas."""
+    text = """(module (import "host" "f" (func $f (param f64) (result f64)))
+      (import "nobody" "knows" (func $g (result i32)))
+      (func (export "f") (param f64) (result f64 i32) (call $f (local.get 0)) (call $g)))"""
+    one = job(
+        text, 2.25, invoke="f", imports={"host": {"f": math.sqrt}}, unknown_imports="default", clock=FrozenClock(7),
+        seed=5, quota=wardian.FileQuota(bytes=10), open_files=9,
+    )  # fmt: skip
+    again = pickle.loads(pickle.dumps(one))
+    assert again == one
+    for isolation in (ANY, None):
+        assert wardian.execute(again.__replace__(isolation=isolation)).values == (1.5, 0)
 
 
 def test_nothing_is_left_of_a_pool() -> None:
