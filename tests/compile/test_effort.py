@@ -103,7 +103,8 @@ def compile_all(name: str, opt: str) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
     module = wardian.Module(BOMBS[name](), wardian.Engine(wardian.Config(opt=opt, cache=False)))  # type: ignore[arg-type]
     module.compile()
-    assert isinstance(module.instantiate().exports.f(0), int)
+    way_out = -1 if name == "ways into one block by variables" else 0
+    assert isinstance(module.instantiate().exports.f(way_out), int)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 400 << 10, sys.argv
 
 
