@@ -135,10 +135,11 @@ class MemoryInstance:
 
     def _resize(self, old: int, new: int) -> bool:
         first, end = page_up(old), page_up(new)
+        # Before, for of what the system then refuses to commit it may have committed a part.
+        self.process.use_slot(self.base, new)
         if end > first and not self.process.native.commit(self.base + first, end - first):
             return False
         self.peak = max(self.peak, new)
-        self.process.use_slot(self.base, new)
         # Last of all, for guests on other threads may be reading it: what it covers is there.
         self.block[MEMORY.at["length"]] = new
         return True
@@ -191,7 +192,10 @@ class MemoryInstance:
                     self.block[MEMORY.at["length"]] = now
                     return False
                 first = page_up(length)
-                native.decommit(self.base + first, page_up(now) - first)
+                if not native.decommit(self.base + first, page_up(now) - first):
+                    # The length again that these pages, which can still be reached, are within.
+                    self.block[MEMORY.at["length"]] = now
+                    return False
             return native.discard(self.base, page_up(length))
 
 

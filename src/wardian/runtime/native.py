@@ -97,13 +97,13 @@ class Native:
         # SAFETY: callers pass whole committed pages of a reservation they own; their protection stays as it is.
         return bool(self.libc.madvise(at, size, _MADV_DONTNEED) == 0)
 
-    def decommit(self, at: int, size: int) -> None:
-        """Give pages back and make them inaccessible; whoever gets them next sees zeros."""
-        if size:
-            # SAFETY: MAP_FIXED replaces only pages of a reservation the caller owns.
-            got = self.libc.mmap(at, size, _PROT_NONE, _RESERVED | _MAP_FIXED, -1, 0)
-            if got != at:
-                raise AssertionError("the kernel refused to release memory")
+    def decommit(self, at: int, size: int) -> bool:
+        """Give pages back and make them inaccessible; whoever gets them next sees zeros.
+
+        ``False`` if the system refuses, as it may when a mapping must be cut in pieces: then they are as they were.
+        """
+        # SAFETY: MAP_FIXED replaces only pages of a reservation the caller owns.
+        return size == 0 or self.libc.mmap(at, size, _PROT_NONE, _RESERVED | _MAP_FIXED, -1, 0) == at
 
     def seal(self, at: int, size: int) -> None:
         """Make written pages executable and no longer writable."""

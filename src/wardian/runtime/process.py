@@ -87,6 +87,8 @@ class Process:
         self._arenas = Block(8 + 16 * MAX_ARENAS)
         self._free: list[int] = []
         self._slots: dict[int, tuple[int, int]] = {}
+        self._unreleased: list[tuple[int, int, int]] = []
+        """Slots that the system did not let go of, with their reserved and used bytes: nobody's, until it does."""
         self._fresh: tuple[int, int] = (0, 0)
         self._regions: dict[int, int] = {}
         self._live = 0
@@ -96,6 +98,8 @@ class Process:
         self._code_free: dict[int, list[int]] = {}
         self._code_sizes: dict[int, int] = {}
         self._code_dead: list[int] = []
+        self._code_unreleased: list[tuple[int, int]] = []
+        """Places of code that nothing knows any more and the system did not let go of, with their sizes."""
         self._code_held = 0
         self._ranges: list[CodeRange] = []
         self._starts: list[int] = []
@@ -104,6 +108,8 @@ class Process:
         self._supers: dict[int, int] = {}
         self._ancestors = 0
         self._ancestors_used = 0
+        self._thread_key: int | None = None
+        self._symbols: Mapping[str, int] = {}
         self.images: dict[str, Any] = {}
         """Glue that some engine has compiled, by name; it is the same for all of them."""
         self.glue: dict[str, tuple[int, int]] = {}
@@ -127,22 +133,21 @@ class Process:
             if self.core:
                 return
             n = self.native
-            self._code = n.reserve(CODE_SPACE) or 0
-            if not self._code:
-                raise LimitExceeded("address_space", f"cannot reserve {CODE_SPACE >> 30} GiB of address space for code")
+            # What an attempt got before the system refused something is kept for the next one.
+            self._code = self._code or self._reserved(CODE_SPACE, " for code")
+            self._ancestors = self._ancestors or self._reserved(_ANCESTORS, "")
             table = self.builtins
             for name in SYMBOLS:
                 table[SLOT[name]] = n.symbol(name)
-            table[SLOT["tls_key"]] = n.new_key()
+            if self._thread_key is None:
+                self._thread_key = n.new_key()
+            table[SLOT["tls_key"]] = self._thread_key
             table[SLOT["none"]] = address_of(None)
             table[SLOT["code_low"]] = self._code
             table[SLOT["code_high"]] = self._code + CODE_SPACE
             table[SLOT["arenas"]] = self._arenas.address
-            self._ancestors = n.reserve(_ANCESTORS) or 0
-            if not self._ancestors:
-                raise LimitExceeded("address_space", f"cannot reserve {_ANCESTORS >> 30} GiB of address space")
             table[SLOT["ancestors"]] = self._ancestors
-            symbols = self._map_core(*core())
+            self._symbols = symbols = self._symbols or self._map_core(*core())
             for name in CORE:
                 table[SLOT[name]] = symbols[name]
             n.poke(symbols["wd_builtins"], table.address)
@@ -154,16 +159,33 @@ class Process:
             self.core = symbols
             os.register_at_fork(after_in_child=self._after_fork)
 
+    def _reserved(self, size: int, purpose: str) -> int:
+        at = self.native.reserve(size)
+        if at is None:
+            raise LimitExceeded("address_space", f"cannot reserve {size >> 30} GiB of address space{purpose}")
+        return at
+
     def _map_core(self, code: bytes, data_at: int, data: bytes, symbols: Mapping[str, int]) -> Mapping[str, int]:
-        n = self.native
-        size = data_at + page_up(len(data))
-        at = n.reserve(size)
-        if at is None or not n.commit(at, size):
-            raise MemoryError("no room for glue code")
-        n.write(at, code)
-        n.write(at + data_at, data)
-        n.seal(at, data_at)
+        at = self._map_sealed(code, data_at, data)
         return {name: at + offset for name, offset in symbols.items()}
+
+    def _map_sealed(self, code: bytes, sealed: int, data: bytes = b"") -> int:
+        """Map ``code`` for ever, and behind the ``sealed`` bytes for it writable ``data``; where."""
+        n = self.native
+        size = sealed + page_up(len(data))
+        at = n.reserve(size)
+        if at is None:
+            raise MemoryError("no room for glue code")
+        try:
+            if not n.commit(at, size):
+                raise MemoryError("no room for glue code")
+            n.write(at, code)
+            n.write(at + sealed, data)
+            n.seal(at, sealed)
+        except MemoryError:
+            n.release(at, size)
+            raise
+        return at
 
     def _install(self, symbols: Mapping[str, int], number: int, handler: str, **flags: bool) -> None:
         previous = self.native.install(number, symbols[handler], **flags)
@@ -176,14 +198,7 @@ class Process:
 
     def map_glue(self, code: bytes) -> int:
         """Map a glue image (outside the guest code space) for the life of the process; returns its address."""
-        n = self.native
-        size = page_up(len(code))
-        at = n.reserve(size)
-        if at is None or not n.commit(at, size):
-            raise MemoryError("no room for glue code")
-        n.write(at, code)
-        n.seal(at, size)
-        return at
+        return self._map_sealed(code, page_up(len(code)))
 
     def bind(self, name: str, function: Callable[..., object]) -> None:
         """Put a Python callable into the table's slot ``name``."""
@@ -259,6 +274,7 @@ class Process:
                 # An instance in a reference cycle holds address space that Python's collector cannot weigh.
                 gc.collect()
                 self._collect_at = max(256, 2 * self._live)
+            self._release_again()
             if size <= MEMORY_SLOT and self._free:
                 return self._free.pop()
             at, end = self._fresh
@@ -287,9 +303,20 @@ class Process:
     def release_slot(self, at: int) -> None:
         """Called by :class:`MemorySlot` when nothing refers to the memory any more."""
         reserved, used = self._slots.pop(at)
-        self.native.decommit(at, page_up(used))
         with self.lock:
             self._live -= 1
+            self._unreleased.append((at, reserved, used))
+            self._release_again()
+
+    def _release_again(self) -> None:
+        """Give back the pages of dead slots, and only then use their places again."""
+        while self._unreleased:
+            # Taken off first: what is collected meanwhile comes here too, on this thread, and must not find it.
+            slot = self._unreleased.pop()
+            at, reserved, used = slot
+            if not self.native.decommit(at, page_up(used)):
+                self._unreleased.append(slot)
+                return
             self._free.extend(range(at, at + reserved, MEMORY_SLOT))
 
     def new_region(self, size: int) -> Region:
@@ -324,10 +351,14 @@ class Process:
                 if self._code_used + size > CODE_SPACE:
                     raise LimitExceeded("code_size", f"compiled code needs more than {CODE_SPACE >> 30} GiB")
                 self._code_used += size
-            if not n.commit(at, size):
-                raise MemoryError("no memory for compiled code")
-            n.write(at, code)
-            n.seal(at, size)
+            try:
+                if not n.commit(at, size):
+                    raise MemoryError("no memory for compiled code")
+                n.write(at, code)
+                n.seal(at, size)
+            except MemoryError:
+                self._code_unreleased.append((at, size))
+                raise
             place = bisect_right(self._starts, at)
             self._ranges[place:place] = [CodeRange(at + o + length, owner, index) for o, length, index in ranges]
             self._starts[place:place] = [at + offset for offset, _, _ in ranges]
@@ -361,7 +392,12 @@ class Process:
             size = self._code_sizes.pop(at)
             first, last = bisect_right(self._starts, at - 1), bisect_right(self._starts, at + size - 1)
             del self._starts[first:last], self._ranges[first:last]
-            self.native.decommit(at, size)
+            self._code_unreleased.append((at, size))
+        for place in self._code_unreleased[:]:
+            at, size = place
+            if not self.native.decommit(at, size):
+                break
+            self._code_unreleased.remove(place)
             self._code_free.setdefault(size, []).append(at)
         self._code_held -= 1
 
