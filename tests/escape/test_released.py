@@ -1,0 +1,193 @@
+"""Memory that nobody has any more: gone, inaccessible, zero for whoever gets its place; sealed code stays sealed.
+
+Proved by what the kernel says (``/proc/self/smaps``), and by looking at every call that changes a page's rights.
+"""
+
+from __future__ import annotations
+
+import gc
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import wardian
+from tests.escape.guest import PAGE, child, engine, make, module, traps
+from tests.support import MODES, Mode, mode_params
+
+every_mode = pytest.mark.parametrize("mode", mode_params())
+
+_HEAD = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (....) .*")
+GUARD = 2 << 30
+
+TEXT = """(module (memory (export "memory") 2 40) (data (i32.const 100) "own")
+  (table (export "table") 30000 60000 externref)
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0))))"""
+
+
+def resident(low: int, high: int) -> tuple[int, set[str]]:
+    """Kilobytes in memory of the mappings that meet a range, and their permissions."""
+    total, rights, inside = 0, set[str](), False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        head = _HEAD.fullmatch(line)
+        if head is not None:
+            inside = int(head[1], 16) < high and int(head[2], 16) > low
+            if inside:
+                rights.add(head[3])
+        elif inside and line.startswith("Rss:"):
+            total += int(line.split()[1])
+    return total, rights
+
+
+@every_mode
+def test_released_pages_are_gone(mode: Mode) -> None:
+    """wasmtime.md 2.4 B 16 and 17: not in memory, not accessible; and the place's next user finds zeros everywhere."""
+    chance = random.Random(1)
+    places = set()
+    for turn in range(6):
+        exports = make(TEXT, mode)
+        base = int(exports.memory._instance.base)
+        grown = (0, 38, 5)[turn % 3]
+        assert exports.grow(grown) == 2
+        size = (2 + grown) * PAGE
+        assert bytes(exports.memory.view()) == bytes(100) + b"own" + bytes(size - 103)
+        exports.memory[0:size] = chance.randbytes(64) * (size // 64)
+        assert resident(base, base + size)[0] >= size >> 10
+        del exports
+        gc.collect()
+        assert resident(base, base + size) == (0, {"---p"})
+        places.add(base)
+    assert len(places) < 6, "places are used again"
+
+
+@every_mode
+def test_what_is_behind_is_inaccessible_again(mode: Mode) -> None:
+    """Lent again by a prepared module, or begun anew: as long as at first, and zero beyond the data when it grows."""
+    ready = module(TEXT, mode).prepare()
+    for turn in range(6):
+        instance = ready.instantiate()
+        exports = instance.exports
+        for again in range(2):
+            base = int(exports.memory._instance.base)
+            assert resident(base + 2 * PAGE, base + 40 * PAGE) == (0, {"---p"})
+            with traps("memory_out_of_bounds"):
+                exports.load(2 * PAGE)
+            assert exports.grow(1 + turn) == 2
+            size = (3 + turn) * PAGE
+            assert bytes(exports.memory.view()) == bytes(100) + b"own" + bytes(size - 103)
+            exports.memory[0:size] = b"\xaa" * size
+            if not again:
+                instance.reset()
+        del instance, exports
+        gc.collect()
+
+
+@every_mode
+def test_a_guard_is_behind_every_memory(mode: Mode) -> None:
+    """At all lengths: what follows the length, up to the end of any 32-bit index and the guard, cannot be touched."""
+    exports = make(TEXT, mode)
+    base = int(exports.memory._instance.base)
+    for pages in (2, 3, 7, 40):
+        exports.grow(pages - len(exports.memory) // PAGE)
+        assert resident(base + pages * PAGE, base + (4 << 30) + GUARD)[1] == {"---p"}
+
+
+def test_a_large_table_s_place_is_given_back() -> None:
+    exports = make(TEXT, MODES[0])
+    instance = exports.table._instance
+    base = instance.block[0]
+    most = 8 * 60000 + 4095 & -4096
+    assert exports.table.grow(0) == 30000
+    rights = resident(base + instance._committed, base + most)[1]
+    assert rights <= {"---p"}, "what a table has not grown to is inaccessible"
+    marker = object()
+    exports.table[5] = marker
+    del exports, instance
+    gc.collect()
+    assert resident(base, base + most)[0] == 0
+
+
+# -- every call that changes what a page may be used for ---------------------------------------------------------------
+
+WRITE, EXECUTE = 2, 4
+
+
+def watch(calls: list[tuple[str, int, int, int]]) -> Callable[[], None]:
+    """Note all calls of the engine's that map pages or change their rights."""
+    from wardian.runtime.process import process
+
+    libc: Any = process().native.libc
+    mmap, mprotect = libc.mmap, libc.mprotect
+
+    def mapped(at: int, size: int, rights: int, *more: int) -> int:
+        got: int = mmap(at, size, rights, *more)
+        calls.append(("mmap", got, size, rights))
+        return got
+
+    def protected(at: int, size: int, rights: int) -> int:
+        calls.append(("mprotect", at, size, rights))
+        done: int = mprotect(at, size, rights)
+        return done
+
+    libc.mmap, libc.mprotect = mapped, protected
+
+    def stop() -> None:
+        libc.mmap, libc.mprotect = mmap, mprotect
+
+    return stop
+
+
+def sealed(mode: Mode | None, folder: str) -> None:
+    """Cold start, compiling, tiering up, traps, code in the place of code: the rights of each page, in order."""
+    calls: list[tuple[str, int, int, int]] = []
+    stop = watch(calls)
+    if mode is None:
+        config = wardian.Config(opt="auto", tier_up=50, cache=folder)
+    else:
+        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=folder)  # type: ignore[arg-type]
+    used = wardian.Engine(config)
+    for turn in range(30):
+        text = f"""(module (memory 1) (table 1 funcref) (elem (i32.const 0) $f)
+          (func $f (export "f") (param i32) (result i32) (local $n i32)
+            (loop $l (local.set $n (i32.add (local.get $n) (i32.const {turn})))
+              (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (local.get $n))
+          (func (export "oob") (drop (i32.load (i32.const -1)))))"""
+        exports = wardian.Module(text, used).instantiate().exports
+        assert exports.f(2000) == 2000 * turn and exports.f(3) == 3 * turn
+        with traps("memory_out_of_bounds"):
+            exports.oob()
+        if turn % 5 == 0:
+            gc.collect()
+    used.flush()
+    stop()
+    assert any(rights & EXECUTE for _, _, _, rights in calls)
+    executable: dict[int, bool] = {}
+    for name, at, size, rights in calls:
+        assert not (rights & WRITE and rights & EXECUTE), "writable and executable at once"
+        if size > 1 << 30:
+            continue  # reserved, and accessible to nobody
+        for page in range(at, at + size, 4096):
+            # What was made executable is given up (mapped anew, as nothing) before it can be written to.
+            assert not (executable.get(page) and name == "mprotect" and rights & WRITE), hex(page)
+            executable[page] = bool(rights & EXECUTE)
+
+
+@pytest.mark.parametrize("mode", [*mode_params(), pytest.param(None, id="auto", marks=pytest.mark.slow)])
+def test_code_is_sealed(mode: Mode | None, tmp_path: Path) -> None:
+    child(sealed, mode, str(tmp_path / "cache"))
+
+
+def test_the_engine_s_pages_are_watched() -> None:
+    """The proof above would see a page that is both."""
+    calls: list[tuple[str, int, int, int]] = []
+    stop = watch(calls)
+    native: Any = engine(MODES[0]).process.native
+    at = native.reserve(4096)
+    native.commit(at, 4096)
+    native.release(at, 4096)
+    stop()
+    assert [(name, rights) for name, _, _, rights in calls] == [("mmap", 0), ("mprotect", 3)]
