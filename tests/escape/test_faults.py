@@ -29,6 +29,7 @@ import pytest
 import wardian
 from tests.escape.guest import child
 from tests.support import MODES, Mode, share_glue
+from wardian.isolation.policy import LAYERS
 from wardian.runtime.process import process
 
 CLEAN = (wardian.WardianError, MemoryError, OSError)
@@ -203,8 +204,21 @@ def bundled(ground: Ground) -> None:
     assert wardian.Module.deserialize(data, ground.engine).instantiate().exports.add(2, 3) == 5
 
 
+def isolated(ground: Ground) -> None:
+    result = wardian.run(PROGRAM.encode(), isolation=_HERE, timeout=20, engine=ground.engine)
+    assert result.stdout == b"hi\n" or result.status == "killed", result
+
+
+def pooled(ground: Ground) -> None:
+    with wardian.Pool(1, isolation=_HERE) as pool:
+        job = wardian.Job(PROGRAM.encode(), timeout=20)
+        assert [result.stdout for result in pool.map(wardian.execute, [job, job])] == [b"hi\n"] * 2
+
+
+_HERE = wardian.Isolation(accept=tuple(LAYERS))
+
 OPERATIONS: dict[str, Callable[[Ground], None]] = {
-    one.__name__: one for one in (cold, cached, warm, prepared, stopped, program, captured, bundled)
+    one.__name__: one for one in (cold, cached, warm, prepared, stopped, program, captured, bundled, isolated, pooled)
 }
 
 
@@ -298,6 +312,8 @@ def every_failure(name: str, mode: Mode, folder: str, step: int) -> None:
 
 
 QUICK = ("warm", "program")
+_STEPS = {"cached": 9, "isolated": 3, "pooled": 3}
+"""Of what takes seconds each time, only every so many."""
 
 
 @pytest.mark.parametrize(
@@ -305,7 +321,7 @@ QUICK = ("warm", "program")
     [
         *(pytest.param(name, MODES[0], 5, id=name) for name in QUICK),
         *(
-            pytest.param(name, mode, 1, id=f"{name}-{mode}", marks=pytest.mark.slow)
+            pytest.param(name, mode, _STEPS.get(name, 1), id=f"{name}-{mode}", marks=pytest.mark.slow)
             for name in OPERATIONS
             for mode in (MODES[0], MODES[5])
         ),

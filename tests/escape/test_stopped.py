@@ -1,9 +1,8 @@
 """A deadline inside an operation on many elements: whatever has been done of it, what is left is whole.
 
 wasmtime.md 2.4 C 31: growing, copying, filling and initialising tables, memories and arrays. Sizes, elements and the
-heap are looked at after each stop, and then everything must work as before. :mod:`tests.escape.test_after_a_trap` has
-what
-bytes a stopped ``memory.fill`` and ``memory.copy`` leave.
+heap are looked at after each stop, and then everything must work as before. What bytes a stopped ``memory.fill`` and
+``memory.copy`` leave is a matter of :mod:`tests.escape.test_after_a_trap`.
 """
 
 from __future__ import annotations
