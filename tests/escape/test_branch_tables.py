@@ -49,15 +49,15 @@ def _sleb(value: int) -> bytes:
 
 CASES = [
     pytest.param(mode, entries, id=f"{mode}-{entries}", marks=() if quick else pytest.mark.slow)
-    for mode in MODES
+    for mode in (*MODES, *(Mode(opt, "guard", "full") for opt in ("O0", "O2", "baseline")))
     for entries in (10_000, 65_537, 1_000_000)
-    for quick in [entries == 10_000 and mode.checks == "guard"]
+    for quick in [entries == 10_000 and mode.checks == "guard" and mode.spectre == "basic"]
 ]
 
 
 @pytest.mark.parametrize(("mode", "entries"), CASES)
 def test_every_index_finds_its_arm(mode: Mode, entries: int) -> None:
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False)  # type: ignore[arg-type]
+    config = wardian.Config(**mode._asdict(), cache=False)
     exports = wardian.Module(table_of(entries), wardian.Engine(config)).instantiate().exports
     assert [exports.pick(index) for index in (0, 1, ARMS, entries - 1)] == [0, arm(1), 0, arm(entries - 1)]
     assert exports.astray(0, entries) == 0

@@ -148,7 +148,7 @@ def sealed(mode: Mode | None, folder: str) -> None:
     if mode is None:
         config = wardian.Config(opt="auto", tier_up=50, cache=folder)
     else:
-        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=folder)  # type: ignore[arg-type]
+        config = wardian.Config(**mode._asdict(), cache=folder)
     used = wardian.Engine(config)
     for turn in range(30):
         text = f"""(module (memory 1) (table 1 funcref) (elem (i32.const 0) $f)

@@ -63,7 +63,7 @@ def check(kinds: tuple[str, ...], base: int, engine: wardian.Engine) -> None:
 
 
 def race(mode: Mode, rounds: int) -> None:
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False)  # type: ignore[arg-type]
+    config = wardian.Config(**mode._asdict(), cache=False)
     engine = wardian.Engine(config)
     check((), 0, engine)
     failures: list[BaseException] = []
