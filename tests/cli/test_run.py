@@ -217,3 +217,40 @@ def test_warm_run_does_without_llvmlite(cli: Cli) -> None:
     warm = cli("run", WORDS, input="a b a", env={"PYTHONPROFILEIMPORTTIME": "1"})
     assert warm.stdout == first.stdout
     assert "llvmlite" not in warm.stderr
+
+
+GROW = f"""
+(module (import "{P1}" "proc_exit" (func $exit (param i32))) (memory (export "memory") 1)
+  (func (export "_start")
+    (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then (call $exit (i32.const 3))))))
+"""
+SPEAK = f"""
+(module (import "{P1}" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1) (data (i32.const 0) "\\10\\00\\00\\00\\06\\00\\00\\00") (data (i32.const 16) "hello\\n")
+  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))
+"""
+DEEP = '(module (func $f (export "_start") (call $f) (call $f)))'
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "code", "says"),
+    [
+        (GROW, "max-memory-size=64K", 3, "run into a limit: bytes of a linear memory; raise it with memory=, or {}"),
+        (GROW, "max-memory-size=1K", 1, "more than the limit of 1024; raise it with memory=, or {}"),
+        (GROW, "max-functions=0", 1, "1 is more than the limit of 0; raise it with Limits(functions=...), or {}"),
+        (SPEAK, "max-output=4", 0, "a limit: bytes of each output stream; raise it with output_limit=, or {}"),
+        (DEEP, "max-wasm-stack=64K", 134, "call stack exhausted; raise it with stack=, or {}"),
+        (LOOP, "timeout=100ms", 134, "stopped: timeout: the 0.1 s it had are over; raise it with timeout=, or {}"),
+        (LOOP, "cpu=50ms", 134, "the 0.05 s of processor time it had are used up; raise it with cpu=, or {}"),
+    ],
+)  # fmt: skip
+def test_a_limit_is_named_with_its_option(wat: Wat, cli: Cli, text: str, setting: str, code: int, says: str) -> None:
+    path = wat("guest.wat", text)
+    done = cli("run", "-W", setting, path)
+    said = says.format(f"-W {setting.partition('=')[0]}=... on the command line")
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+    assert done.stdout == ("hell" if text == SPEAK else "")
+    if code in (0, 3):
+        plenty = {"max-memory-size=64K": "max-memory-size=10M", "max-output=4": "max-output=6"}[setting]
+        done = cli("run", "-W", plenty, path)
+        assert (done.returncode, done.stderr) == (0, "")
