@@ -72,6 +72,7 @@ class Limits(Record):
 
     compile_time: float = 3600.0
     code_size: int = 2 << 30
+    signatures: int = 1_000
 
     memory: int = 4 << 30
     table_elements: int = 10_000_000
@@ -182,6 +183,10 @@ BOUNDS: Final[Mapping[str, Bound]] = MappingProxyType(
         "compile_time": Bound(
             "seconds of processor time for compiling a module; and as many for optimising what is hot",
             "a function that is not compiled yet is refused: `LimitExceeded`; no more is optimised", "seconds",
+        ),
+        "signatures": Bound(
+            "different signatures of functions through which Python and a module call each other",
+            "no function with another one is made: `LimitExceeded`",
         ),
         "code_size": Bound("bytes of machine code of a module", "as `compile_time`", "bytes"),
         **{

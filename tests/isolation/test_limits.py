@@ -78,6 +78,13 @@ RUNNING = (
     Row("file_size", FILES, 22, {"quota": wardian.FileQuota(file_size=11), "dirs": "here"}),
     Row("new_files", FILES, 51, {"quota": wardian.FileQuota(files=0), "dirs": "here"}),
     Row("compile_time", GROW.replace("memory 1", "memory 2"), None, limits={"compile_time": 0}),
+    Row(
+        "signatures",
+        '(module (import "h" "f" (func)) (import "h" "f" (func (param i32))) (func (export "f") (param f32 f32 f32)))',
+        None,
+        {"imports": {"h": {"f": print}}},
+        {"signatures": 2},
+    ),
     Row("code_size", GROW.replace("memory 1", "memory 3"), None, limits={"code_size": 16}),
 )
 TEXTS = MappingProxyType(

@@ -144,6 +144,7 @@ class ModuleCode:
         self._names: Names | None = None
         self._hints: Mapping[int, bool] | None = None
         self._glue: dict[int, tuple[int, int]] = {}
+        self._signatures: set[str] = set()
         self._func_facts: dict[int, tuple[int, str, int]] = {}
         self._host_facts: dict[int, HostFacts] = {}
         self._image: Image | Literal[False] | None = False
@@ -445,7 +446,12 @@ class ModuleCode:
         if found is None:
             comp = self.ctx.types.expand(type_index)
             assert isinstance(comp, FuncType)
-            found = self._glue[type_index] = self.engine.glue(signature_code(comp, self.ctx.module.types))
+            code = signature_code(comp, self.ctx.module.types)
+            self._signatures.add(code)
+            self.engine.config.limits.check("signatures", len(self._signatures))
+            # LLVM takes some hundredths of a second for each, and a module may ask for one function in many ways.
+            with self._budget.compiling():
+                found = self._glue[type_index] = self.engine.glue(code)
         return found
 
     def is_function_type(self, type_index: int) -> bool:
