@@ -1,8 +1,8 @@
 """Very many guests that behave in every way there is, in one process or over a pool of isolated workers.
 
-``python -m tests.soak --runs 1000000 [--pool N] [--minutes M]``. Two things are watched: each run ends exactly as its
-behaviour must, with the values, bytes and errors of its own number and nobody else's; and the process does not grow,
-neither in memory nor in descriptors, mappings, threads or children.
+``python -m tests.soak --runs 1000000 [--pool N | --threads N] [--minutes M]``. Two things are watched: each run ends
+exactly as its behaviour must, with the values, bytes and errors of its own number and nobody else's; and the process
+does not grow, neither in memory nor in descriptors, mappings, threads or children.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from types import MappingProxyType
@@ -276,9 +278,11 @@ def _compiled(text: str, engine: wardian.Engine) -> bytes:
 
 @final
 class Here:
-    """Runs in this process: of a module that is there, or now and then of its bytes, as users do."""
+    """Runs in this process: of a module that is there, or now and then of its bytes, as users do; on this thread, or on
+    several at a time."""
 
-    def __init__(self, known: Mapping[str, Behaviour], cache: str, opt: Literal["auto", "O0"]) -> None:
+    def __init__(self, known: Mapping[str, Behaviour], cache: str, opt: Literal["auto", "O0"], threads: int) -> None:
+        self._threads = ThreadPoolExecutor(threads) if threads else None
         config = wardian.Config(opt, cache=cache, limits=wardian.Limits(gc_heap=_HEAP))
         self._engine = wardian.Engine(config)
         self._alone = wardian.Engine(config.__replace__(cache=False))
@@ -298,10 +302,12 @@ class Here:
         engine = self._alone if row.fresh else self._engine
         if module is None or (n % 64 == 0 and not row.fresh):
             module = self._sources[name]
-        return lambda: wardian.run(module, row.args(n), engine=engine, **row.options(n))
+        run = partial(wardian.run, module, row.args(n), engine=engine, **row.options(n))
+        return run if self._threads is None else self._threads.submit(run).result
 
     def close(self) -> None:
-        """Nothing is kept open."""
+        if self._threads is not None:
+            self._threads.shutdown()
 
 
 @final
@@ -437,6 +443,7 @@ def _order(known: Mapping[str, Behaviour], seed: int) -> Iterator[str]:
 def soak(
     runs: int,
     pool: int = 0,
+    threads: int = 0,
     seed: int = 1,
     report: Callable[[str], None] = lambda line: None,
     cache: str | None = None,
@@ -451,9 +458,9 @@ def soak(
         (Path(folder) / "granted").mkdir()
         known = behaviours(Path(folder) / "granted")
         cache = cache or os.path.join(folder, "cache")
-        place = Pooled(known, cache, pool) if pool else Here(known, cache, opt)
+        place = Pooled(known, cache, pool) if pool else Here(known, cache, opt, threads)
         try:
-            return _soak(known, place, runs, max(1, 4 * pool), seed, report, 60 * minutes)
+            return _soak(known, place, runs, max(1, 4 * (pool or threads)), seed, report, 60 * minutes)
         finally:
             place.close()
 
@@ -517,14 +524,16 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument("--pool", type=int, default=0, metavar="N", help="over a wardian.Pool of N workers")
+    parser.add_argument("--threads", type=int, default=0, metavar="N", help="in this process, on N threads at a time")
     parser.add_argument("--minutes", type=float, default=math.inf, help="end after so long, if the runs are not over")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cache", metavar="DIR", help="where compiled code is kept")
     given = parser.parse_args(words)
     try:
         counts, samples = soak(
-            given.runs, given.pool, given.seed, lambda line: print(line, flush=True), given.cache, given.minutes
-        )
+            given.runs, given.pool, given.threads, given.seed, lambda line: print(line, flush=True), given.cache,
+            given.minutes,
+        )  # fmt: skip
     except Failure as failure:
         print(f"FAILED: {failure}", flush=True)
         return 1

@@ -16,6 +16,7 @@ from tests.support import GLUE
 def test_every_behaviour_in_one_process() -> None:
     counts, _ = soak.soak(300, cache=os.environ[GLUE], opt="O0")
     assert len(counts) >= 20 and min(counts.values()) >= 1
+    soak.soak(100, threads=3, cache=os.environ[GLUE], opt="O0")
 
 
 def test_every_behaviour_over_a_pool() -> None:
@@ -24,9 +25,9 @@ def test_every_behaviour_over_a_pool() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pool", [0, 2])
-def test_many(pool: int) -> None:
-    soak.soak(2_000 if pool else 40_000, pool, seed=2, cache=os.environ[GLUE])
+@pytest.mark.parametrize(("runs", "pool", "threads"), [(40_000, 0, 0), (20_000, 0, 4), (2_000, 2, 0)])
+def test_many(runs: int, pool: int, threads: int) -> None:
+    soak.soak(runs, pool, threads, seed=2, cache=os.environ[GLUE])
 
 
 def grown(**by: Callable[[int], int]) -> list[soak.Sample]:
