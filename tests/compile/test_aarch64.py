@@ -164,6 +164,11 @@ def _no_register_of_others(found: dict[int, tuple[str, str]]) -> None:
         "add x17, x29, x17",
         f"sub sp, x29, #{aarch64.SAVED_BYTES}",
         "ldp x29, x30, [sp], #16",
+        # A tail call's.
+        "add x9, x29, x17",
+        "add x10, x29, #16",
+        *(f"ldp {x}, {y}, [x29, #{-16 * (i + 1)}]" for i, (x, y) in enumerate(aarch64._SAVED)),
+        "ldp x29, x17, [x29]",
     }
     assert all(not name.startswith("<") and "unknown" not in operands for name, operands in found.values())
 

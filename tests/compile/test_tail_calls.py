@@ -96,7 +96,8 @@ def test_rings(results: int, how: str, mode: Mode) -> None:
             .replace("if (result i64)", "if")
             .replace(" else local.get 0", " drop else local.get 0")
         )
-    exports = wardian.Module(assemble(text), engine).instantiate().exports
+    module = wardian.Module(assemble(text), engine)
+    exports = module.instantiate().exports
     for start in range(COUNT):
         for calls in (0, 1, 2, COUNT, COUNT + 3, DEEP if start == 0 else 50):
             values = [rng.randrange(1, 1000) for _ in signatures[start]]
@@ -106,6 +107,7 @@ def test_rings(results: int, how: str, mode: Mode) -> None:
                 continue
             wanted = _follow(signatures, sources, start, values, calls)
             assert got == (wanted if results == 1 else (wanted, *range(1, results)))
+    assert not module.code().refused
 
 
 @pytest.mark.parametrize("mode", mode_params())
@@ -122,3 +124,25 @@ def test_ordinary_calls_beside_tail_calls_stay(mode: Mode) -> None:
     assert f(0, 1, 2, 3, 4, 5, 6, 7, 8) == 8
     with pytest.raises(wardian.Trap, match="call stack exhausted"):
         f(1, 1, 2, 3, 4, 5, 6, 7, 8)
+
+
+def test_a_loop_that_gets_hot_leaves_no_frame_behind() -> None:
+    """Each call runs a loop to its end before it calls on; optimised code is entered between calls, not in the loop."""
+    text = f"""(module
+      (func $f (export "f") (param $n i32) (param $s i64) (result i64 i64) (local $i i32)
+        (local.set $i (i32.const 4))
+        (loop $l
+          (local.set $s (i64.add (local.get $s) (i64.extend_i32_u (local.get $i))))
+          (br_if $l (local.tee $i (i32.sub (local.get $i) (i32.const 1)))))
+        (if (i32.eqz (local.get $n)) (then (return (local.get $s) (i64.const 7))))
+        (return_call $g {" ".join(["(i64.const 1)"] * 9)} (i32.sub (local.get $n) (i32.const 1)) (local.get $s)))
+      (func $g (param {"i64 " * 9}) (param $n i32) (param $s i64) (result i64 i64)
+        (return_call $f (local.get $n) (local.get $s))))"""
+    engine = wardian.Engine(wardian.Config(opt="auto", tier_up=1, cache=False))
+    module = wardian.Module(assemble(text), engine)
+    it = module.instantiate()
+    for _ in range(3):
+        assert it.exports.f(DEEP, 0) == (10 * (DEEP + 1), 7)
+        engine.worker.wait()
+        assert engine.worker.failure is None
+    assert not module.code().refused

@@ -207,6 +207,7 @@ class Lowering:
         "hint",
         "index",
         "inliner",
+        "leave",
         "local_types",
         "locals",
         "propagates",
@@ -246,6 +247,8 @@ class Lowering:
         self.safepoints = 0
         self.elements: list[tuple[int, str, str]] = []
         self.tries: list[Frame] = []
+        self.leave: Callable[[Value, Value], None] | None = None
+        """Who takes over, and ends the block, where a tail call's callee and its context are known; operands stay."""
         self.inliner: Inlining | None = None
         """Who says which calls are replaced, if any are."""
         self.proven: Exits | None = None
@@ -455,6 +458,9 @@ class Lowering:
 
     def call_code(self, code: Value, context: Value, type: FuncType, tail: bool) -> None:
         self.note_call()
+        if tail and self.leave is not None:
+            self.leave(code, context)
+            return
         args = [context]
         many = len(type.results) > abi.MAX_REGISTER_RESULTS
         if many:

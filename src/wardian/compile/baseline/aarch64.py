@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Final
 
 from wardian.compile.baseline.machines import Syntax, registers
-from wardian.compile.baseline.shapes import CONSTANT, SLOT
+from wardian.compile.baseline.shapes import CONSTANT, MOST_PAIRS, OPERANDS, SLOT
 from wardian.record import Record
 from wardian.vm.layout import HEADER, STORE
 
@@ -237,8 +237,6 @@ SAVED_BYTES: Final = 16 * len(_SAVED)
 WORD_ARGUMENTS: Final = tuple(f"x{i}" for i in range(1, 8))
 """Where the integer parameters of a function arrive, after the context in ``x0``."""
 FLOAT_ARGUMENTS: Final = tuple(f"q{i}" for i in range(8))
-STACK_ARGUMENTS: Final = 15
-"""Parameters a function of this tier can have on the stack, above its return address."""
 FIRST_STACK_ARGUMENT: Final = 16
 """Displacement of the first one from the frame pointer."""
 _RESULT: Final = ("x0", "d0")
@@ -290,18 +288,60 @@ def prologue() -> str:
 """
 
 
-def popped(stack_arguments: int) -> int:
+def popped(words: int) -> int:
     """Bytes that ``tailcc`` has the callee take off the stack."""
-    return (8 * stack_arguments + 15) & -16
+    return (8 * words + 15) & -16
 
 
-def epilogue(stack_arguments: int) -> str:
+def epilogue(words: int) -> str:
+    """Return, and take so many words of parameters off the stack; from ``2 * MOST_PAIRS`` on, ``I_s`` bytes."""
     pairs = "\n".join(f" ldp {x}, {y}, [sp], #16" for x, y in reversed(_SAVED))
-    size = popped(stack_arguments)
+    size = popped(words)
     pops = f" add sp, sp, #{size}\n" if size else ""
+    if words >= 2 * MOST_PAIRS:
+        pops = f"{_number(_SCRATCH, 'I_s')} add sp, sp, {_SCRATCH}\n"
     # SAFETY: x29 is where the prologue left it, for no stencil may change it, so what is popped is what was pushed; the
     # return address is authenticated with the stack pointer it was signed with.
     return f" sub sp, x29, #{SAVED_BYTES}\n{pairs}\n ldp x29, x30, [sp], #16\n autiasp\n{pops} ret\n"
+
+
+def pass_argument(letter: str, register: str) -> str:
+    """An argument of a tail call, from its slot (``@A_s``)."""
+    return _load(f"d{register[1:]}" if letter == "f" else register, "A_s")
+
+
+def put_aside() -> str:
+    """An argument that goes on the stack, in the order of their addresses, from its slot (``@A_s``)."""
+    # SAFETY: below the frame is the room that every function leaves for what it calls.
+    return f"{_load(_VALUE, 'A_s')} str {_VALUE}, [sp, #-16]!\n"
+
+
+def leave() -> str:
+    """Of a tail call, when all arguments are in their registers or put aside: give up the frame, with the callee in the
+    first pinned integer and its context in the second. ``@I_s``: where the word below the arguments will be."""
+    saved = "".join(f" ldp {x}, {y}, [x29, #{-16 * (i + 1)}]\n" for i, (x, y) in enumerate(_SAVED))
+    # SAFETY: everything the frame holds has been read but what was put aside, which lies below it. The return address
+    # is authenticated with the stack pointer it was signed with, which was just above the frame's first pair; the stack
+    # pointer itself stays below what was put aside, for a signal's handler uses what lies below it.
+    return f""" mov x8, {_name(0, OPERANDS)}
+ mov x0, {_name(0, OPERANDS + 1)}
+{_number(_VALUE, "I_s")} add x9, x29, {_VALUE}
+ add x10, x29, #16
+{saved} ldp x29, {_VALUE}, [x29]
+ mov {_SCRATCH}, x10
+ autia1716
+ mov x30, {_VALUE}
+"""
+
+
+def put_back() -> str:
+    """What was put aside last, to its place (``@I_s`` from the word below the arguments)."""
+    return f" ldr {_VALUE}, [sp], #16\n{_number(_SCRATCH, 'I_s')} str {_VALUE}, [x9, {_SCRATCH}]\n"
+
+
+def go() -> str:
+    """Jump to the callee, with the stack as its caller would have left it."""
+    return " add sp, x9, #8\n br x8\n"
 
 
 def load_base() -> str:

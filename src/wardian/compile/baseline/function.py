@@ -21,15 +21,15 @@ from wardian.compile.baseline.machine import (
     FLOAT_ARGUMENTS,
     FREE_FLOATS,
     SAVED_BYTES,
-    STACK_ARGUMENTS,
     WORD_ARGUMENTS,
+    popped,
 )
-from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, VECTOR, WORD, Place
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, MOST_PAIRS, OPERANDS, PINNED, SLOT, VECTOR, WORD, Place
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax.instructions import BY_NAME, Row
 from wardian.syntax.types import NumType, RefType, ValType
 from wardian.valid.stacks import Stacks
-from wardian.vm.abi import RESULT_SLOT
+from wardian.vm.abi import RESULT_SLOT, pads
 from wardian.vm.layout import FUNCREF
 
 MAX_LOCALS: Final = 500
@@ -135,9 +135,9 @@ class Baseline:
         "_index",
         "_live",
         "_own",
+        "_padding",
         "_pops",
         "_result_classes",
-        "_results_at",
         "_returns",
         "_slots",
         "_traps",
@@ -154,8 +154,11 @@ class Baseline:
         "out",
         "pending",
         "result",
+        "results_at",
         "skip",
         "source",
+        "stack_bytes",
+        "tails",
         "tries",
         "validator",
     )
@@ -176,6 +179,10 @@ class Baseline:
         ``heat``: count how often it runs. ``validator`` goes ahead and is asked for types. Raises :class:`Unsupported`.
         """
         self.heat = heat
+        self.tails = False
+        """Does it have tail calls?"""
+        self.stack_bytes = 0
+        """What the function takes off the stack when it returns."""
         self.validator = validator
         self.loops = 0
         self._index = index
@@ -202,6 +209,7 @@ class Baseline:
         self._constants: list[tuple[int, int, int]] = []
         type_ = facts.func_type(module.funcs[index])
         self._returns = results_name(type_.results)
+        self._padding = len(pads(type_, module.types))
         self._result_classes = [local_class(t) for t in type_.results]
         results = classes_of(type_.results)
         params = [local_class(t) for t in type_.params]
@@ -222,10 +230,10 @@ class Baseline:
                 self._slots += 1
                 pinned = self._floats if place[2] == FLOAT else self._words
                 pinned.append((place, (SLOT, -SAVED_BYTES - 8 * self._slots, place[2])))
-        self._results_at = 0
+        self.results_at = 0
         if self._returns == MANY:
             self._slots += 1
-            self._results_at = -SAVED_BYTES - 8 * self._slots
+            self.results_at = -SAVED_BYTES - 8 * self._slots
         self._own: list[list[Place]] = [[], [], []]
         self._frame_at = 0
         self._enter(params)
@@ -260,18 +268,21 @@ class Baseline:
         if self.facts.memories:
             self.emit(group("base").get(0), i=self.facts.layout.memory_bases)
         arrived = [0, 0]
-        stacked = 0
+        stacked = [0]
         # A pinned float must not take a register another argument is still in.
         crowded = len(params) - params.count(WORD) > FREE_FLOATS
         late: list[tuple[Place, Place]] = []
-        if self._results_at:
-            self.emit(group("argument w").get(SLOT << 4), a=self._results_at)
+        if self.results_at:
+            self.emit(group("argument w").get(SLOT << 4), a=self.results_at)
             arrived[WORD] = 1
         for local, cls in enumerate(params):
             code, value, _ = self.home[local]
             if cls == VECTOR:
                 if arrived[FLOAT] == _REGISTERS[FLOAT]:
-                    raise Unsupported("many parameters")
+                    at = self._on_stack(stacked, cls)
+                    for half in (0, 8):
+                        self.emit(group("stack argument w").get(SLOT), a=value + half, i=at + half)
+                    continue
                 self.emit(group("argument v").get(arrived[FLOAT]), a=value)
                 arrived[FLOAT] += 1
                 continue
@@ -283,14 +294,13 @@ class Baseline:
                 self.emit(group("argument " + "wf"[cls]).get(arrived[cls] | code << 4), a=value)
                 arrived[cls] += 1
                 continue
-            at = FIRST_STACK_ARGUMENT + 8 * stacked
+            at = self._on_stack(stacked, cls)
             self.emit(group("stack argument " + "wf"[cls]).get(code), a=value, i=at)
-            stacked += 1
         for shadow, home in late:
             self.move(shadow, home)
-        if stacked > STACK_ARGUMENTS:
-            raise Unsupported("many parameters")
-        self._pops = stacked // 2 << 4
+        words = stacked[0] + self._padding
+        self.stack_bytes = popped(words)
+        self._pops = min(words // 2, MOST_PAIRS) << 4
         declared = self.home[len(params) :]
         if any(place[0] == SLOT for place in declared):
             self.emit(group("clear").get(0))
@@ -298,6 +308,14 @@ class Baseline:
             if cls == VECTOR:
                 self.emit(group("clear word").get(code), a=value + 8)
             self.emit(group("clear float" if cls == FLOAT and code != SLOT else "clear word").get(code), a=value)
+
+    def _on_stack(self, words: list[int], cls: int) -> int:
+        """Displacement of the next parameter on the stack, behind ``words[0]`` words of others."""
+        if cls == VECTOR:
+            words[0] += words[0] & 1
+        at = FIRST_STACK_ARGUMENT + 8 * words[0]
+        words[0] += 2 if cls == VECTOR else 1
+        return at
 
     # -- the stream ----------------------------------------------------------------------------------------------------
 
@@ -405,7 +423,9 @@ class Baseline:
         saved = [*self._words, *self._floats, *live]
         for place, slot in saved:
             self.move(place, slot)
-        better = self.emit(self.group("hot").get(0), i=self._index, j=hot.site)
+        # Gone over to in a loop, a function with tail calls would leave a frame behind with each of them.
+        site = 0 if self.tails else hot.site
+        better = self.emit(self.group("hot").get(0), i=self._index, j=site)
         for place, slot in saved[len(self._words) :]:
             self.move(slot, place)
         self.bind(self.emit(self.group("jump").get(0)), hot.back)
@@ -423,13 +443,13 @@ class Baseline:
         else:
             # There are no results, or they are in the buffer already.
             self.emit(self.group("enter ").get(0))
-            self.emit(self.group("return ").get(self._pops))
+            self.emit(self.group("return ").get(self._pops), i=self.stack_bytes)
 
     def frame_map(self) -> FrameMap:
         """Where a loop's continuation finds locals and operands when it is entered."""
         shadows = dict([*self._words, *self._floats])
         locals_ = [shadows.get(home, home)[1] for home in self.home]
-        return FrameMap(locals_, self.slot(0, WORD)[1], self._results_at)
+        return FrameMap(locals_, self.slot(0, WORD)[1], self.results_at)
 
     def arguments(self, count: int) -> int:
         """Bring the top ``count`` operands into their slots and pop them; displacement of the first."""
@@ -583,17 +603,17 @@ class Baseline:
         group = self.group
         if len(name) == 1 and name != MANY:
             place = self.ops[-1]
-            self.emit(group("return " + name).get(place[0] | self._pops), a=place[1])
+            self.emit(group("return " + name).get(place[0] | self._pops), a=place[1], i=self.stack_bytes)
             return
         at = self._results_in_slots()
         if name == MANY:
             for i, value in enumerate(at):
                 give = group("give v" if self._result_classes[i] == VECTOR else "give w").get(0)
-                self.emit(give, a=value, b=self._results_at, i=RESULT_SLOT * i)
+                self.emit(give, a=value, b=self.results_at, i=RESULT_SLOT * i)
         elif name:
-            self.emit(group("return " + name).get(self._pops), a=at[0], b=at[1])
+            self.emit(group("return " + name).get(self._pops), a=at[0], b=at[1], i=self.stack_bytes)
             return
-        self.emit(group("return ").get(self._pops))
+        self.emit(group("return ").get(self._pops), i=self.stack_bytes)
 
     def _results_in_slots(self) -> list[int]:
         """Bring the topmost operands, the results, into slots; displacement of each."""
@@ -623,7 +643,7 @@ class Baseline:
             self._cool(hot)
         if self._unwinding:
             self.bind(self._unwinding, len(out))
-            self.emit(self.group("return ").get(self._pops))
+            self.emit(self.group("return ").get(self._pops), i=self.stack_bytes)
         for code, fields in self._traps.items():
             target = len(out)
             self.emit(self.group("trap").get(code))

@@ -21,7 +21,7 @@ from typing import Final
 
 from wardian.compile.baseline.holes import NAMES
 from wardian.compile.baseline.machines import JUMP, NUMBER, WIDE, Syntax, registers
-from wardian.compile.baseline.shapes import CONSTANT, SLOT
+from wardian.compile.baseline.shapes import CONSTANT, MOST_PAIRS, OPERANDS, SLOT
 from wardian.vm.layout import HEADER, STORE
 
 CONVENTION: Final = "ghccc"
@@ -128,26 +128,64 @@ def prologue() -> str:
 """
 
 
-STACK_ARGUMENTS: Final = 15
-"""Parameters a function of this tier can have on the stack, above its return address."""
 FIRST_STACK_ARGUMENT: Final = 16
 """Displacement of the first one from the frame pointer."""
 
 
-def popped(stack_arguments: int) -> int:
+def popped(words: int) -> int:
     """Bytes that ``tailcc`` has the callee take off the stack: with the return address a multiple of 16."""
-    return ((8 * stack_arguments + 8 + 15) & -16) - 8
+    return ((8 * words + 8 + 15) & -16) - 8
 
 
-def epilogue(stack_arguments: int) -> str:
+def epilogue(words: int) -> str:
+    """Return, and take so many words of parameters off the stack; from ``2 * MOST_PAIRS`` on, ``I_s`` bytes."""
     pops = "\n".join(f" popq {name}" for name in reversed(_SAVED))
     # SAFETY: the frame pointer is where the prologue left it, for no stencil may change it, so what is popped is what
     # was pushed, and the callee takes its stack parameters with it as tailcc says.
-    return f""" leaq -{SAVED_BYTES}(%rbp), %rsp
-{pops}
- popq %rbp
- retq ${popped(stack_arguments)}
+    back = f" retq ${popped(words)}\n"
+    if words >= 2 * MOST_PAIRS:
+        # The return address moves up, so that every call still has its return.
+        back = " popq %rcx\n addq $I_s, %rsp\n pushq %rcx\n retq\n"
+    return f" leaq -{SAVED_BYTES}(%rbp), %rsp\n{pops}\n popq %rbp\n{back}"
+
+
+_PASS: Final = MappingProxyType({"w": "movq", "f": "movq", "v": "movups"})
+
+
+def pass_argument(letter: str, register: str) -> str:
+    """An argument of a tail call, from its slot (``@A_s``)."""
+    return f" {_PASS[letter]} A_s(%rbp), {register}\n"
+
+
+def put_aside() -> str:
+    """An argument that goes on the stack, in the order of their addresses, from its slot (``@A_s``)."""
+    # SAFETY: below the frame is the room that every function leaves for what it calls.
+    return " pushq A_s(%rbp)\n"
+
+
+def leave() -> str:
+    """Of a tail call, when all arguments are in their registers or put aside: give up the frame, with the callee in the
+    first pinned integer and its context in the second. ``@I_s``: where the return address will be."""
+    saved = "".join(f" movq {-8 * (i + 1)}(%rbp), {name}\n" for i, name in enumerate(_SAVED))
+    # SAFETY: everything the frame holds has been read but what was put aside, which lies below it.
+    return f""" movq {_name(0, OPERANDS)}, %rax
+ movq {_name(0, OPERANDS + 1)}, %rdi
+ movq 8(%rbp), %r11
+ leaq I_s(%rbp), %r10
+{saved} movq (%rbp), %rbp
 """
+
+
+def put_back() -> str:
+    """What was put aside last, to its place (``@I_s`` from the return address)."""
+    return " popq I_s(%r10)\n"
+
+
+def go() -> str:
+    """Jump to the callee, with the stack as its caller would have left it."""
+    # SAFETY: the caller takes its own arguments for gone: as many bytes as the callee removes are above what it returns
+    # to, because I_s of leave() was computed from both.
+    return " movq %r11, (%r10)\n movq %r10, %rsp\n jmpq *%rax\n"
 
 
 def stack_argument(cls: int, code: int) -> str:

@@ -23,6 +23,9 @@ PINNED: Final = (3, 2)
 SLOT: Final = 7
 CONSTANT: Final = 8
 
+MOST_PAIRS: Final = 8
+"""Functions return by stencils of their own as long as they have fewer pairs of words of parameters on the stack."""
+
 Place: TypeAlias = "tuple[int, ...]"
 """``(code, value, class)``; the value is a slot's displacement from the frame pointer, or the constant.
 

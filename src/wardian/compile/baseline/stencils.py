@@ -32,7 +32,7 @@ from wardian.compile.baseline.holes import Hole, narrow, wide
 from wardian.compile.baseline.machines import Machine
 from wardian.compile.baseline.maker import Maker
 from wardian.compile.baseline.memories import access, copy
-from wardian.compile.baseline.shapes import CONSTANT, FLOAT, OPERANDS, PINNED, SLOT, WORD, pack
+from wardian.compile.baseline.shapes import CONSTANT, FLOAT, MOST_PAIRS, OPERANDS, PINNED, SLOT, WORD, pack
 from wardian.compile.baseline.slots import immediates, signature, works_on_slots
 from wardian.compile.baseline.tables import references, table, tables
 from wardian.compile.baseline.templates import CLASS, Template, push_operands, push_slots
@@ -106,6 +106,7 @@ def collect(flavour: Flavour, machine: Machine = x86_64) -> Maker:
     _moves(maker)
     _control(maker)
     _calls(maker)
+    _callees(maker)
     _on_slots(maker, flavour)
     references(maker)
     tables(maker)
@@ -378,6 +379,43 @@ def call(maker: Maker, kind: str, params: str, result: str) -> None:
         maker.single(group, code, build)
 
 
+def _callees(maker: Maker) -> None:
+    """Of tail calls: the callee's code and its context into the first two pinned integers, of no use any more.
+
+    Holes are as in :func:`call`, but ``A`` is the reference or the index.
+    """
+    for kind in ("near", "far", "ref", *(n + s for n in ("indirect", "indirect64") for s in ("", SUBTYPES))):
+
+        def build(t: Template, kind: str = kind) -> bool:
+            facts = maker.facts
+            facts.about(indirect=kind == "far")
+            facts.subtypes = kind.endswith(SUBTYPES)
+            t.leaves("%p0", "%p1")
+            if kind.startswith("indirect"):
+                address = I64 if kind.startswith("indirect64") else I32
+                facts.tables = [table(FUNCREF, address)]
+                push_operands(t, (address,))
+                t.do(BY_NAME["return_call_indirect"], (Hole("I_s"), 0))
+            elif kind == "ref":
+                push_operands(t, (FUNCREF,))
+                t.do(BY_NAME["return_call_ref"], 0)
+            else:
+                call_function(t, kind == "far", tail=True)
+            return True
+
+        maker.single(f"callee {kind}", 0, build)
+    machine = maker.machine
+    for number, register in enumerate(machine.WORD_ARGUMENTS):
+        maker.raw("pass w", number, machine.pass_argument("w", register))
+    for number, register in enumerate(machine.FLOAT_ARGUMENTS):
+        for letter in "fv":
+            maker.raw(f"pass {letter}", number, machine.pass_argument(letter, register))
+    maker.raw("pass on stack", 0, machine.put_aside())
+    maker.raw("leave", 0, machine.leave())
+    maker.raw("put on stack", 0, machine.put_back())
+    maker.raw("go", 0, machine.go())
+
+
 def _on_slots(maker: Maker, flavour: Flavour) -> None:
     """Vectors and atomics, all in slots: one stencil for each instruction, and for each lane it can name."""
     address = I64 if flavour.is64 else I32
@@ -498,15 +536,15 @@ def push_slots_from(t: Template, position: int, type: ValType) -> None:
     t.lo.push(b.load(b.offset(("%fp", "ptr"), Hole("A_s", -8 * position)), t.lo.facts.llvm(type), ""))
 
 
-def call_function(t: Template, imported: bool) -> None:
+def call_function(t: Template, imported: bool, *, tail: bool = False) -> None:
     """As the lowering of ``call`` does, for a function only a hole is known of."""
     from wardian.compile.control import call_known
 
-    call_known(t.lo, Hole("I_s"), imported, t.lo.facts.func_type(0), tail=False)
+    call_known(t.lo, Hole("I_s"), imported, t.lo.facts.func_type(0), tail=tail)
 
 
 def _frames(maker: Maker) -> None:
-    stacked = range(0, maker.machine.STACK_ARGUMENTS, 2)
+    stacked = range(0, 2 * MOST_PAIRS + 1, 2)
     maker.raw("prologue", 0, maker.machine.prologue())
     maker.raw("base", 0, maker.machine.load_base())
     for cls, arguments in ((WORD, maker.machine.WORD_ARGUMENTS), (FLOAT, maker.machine.FLOAT_ARGUMENTS)):

@@ -32,6 +32,7 @@ from wardian.compile.baseline.slots import (
     whole_memory,
     works_on_slots,
 )
+from wardian.compile.baseline.tails import tail_call
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS, Row
@@ -392,16 +393,20 @@ def _call(c: Baseline, offset: int, row: Row, imm: int) -> None:
     _finish_call(c, group, c.arguments(len(classes)), type_index, results, at)
 
 
-def _call_indirect(c: Baseline, offset: int, row: Row, imm: tuple[int, int]) -> None:
-    type_index, table = imm
+def _indirect(c: Baseline, type_index: int, table: int) -> tuple[str, int, int]:
+    """``(kind of call, where the table is, displacement of the type among its subtypes' ancestors)``."""
     facts = c.facts
     kind = "indirect64" if facts.tables[table].limits.is64 else "indirect"
-    above = 0
-    if not facts.module.types[type_index].final:
-        kind += SUBTYPES
-        above = facts.above(type_index)
-    group, classes, results = facts.call(kind, type_index)
     at = facts.layout.tables + 8 * table
+    if facts.module.types[type_index].final:
+        return kind, at, 0
+    return kind + SUBTYPES, at, facts.above(type_index)
+
+
+def _call_indirect(c: Baseline, offset: int, row: Row, imm: tuple[int, int]) -> None:
+    type_index, table = imm
+    kind, at, above = _indirect(c, type_index, table)
+    group, classes, results = c.facts.call(kind, type_index)
     _finish_call(c, group, c.arguments(len(classes) + 1), type_index, results, 8 * type_index, at, above)
 
 
@@ -450,6 +455,29 @@ def _fetch_results(c: Baseline, types: Sequence[ValType], depth: int, buffer: in
             place = c.ops[depth]
             c.move((SLOT, at + half, place[2]), place)
             depth += 1
+
+
+# -- tail calls --------------------------------------------------------------------------------------------------------
+
+
+def _return_call(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    indirect, at = c.facts.layout.func_ref(imm)
+    tail_call(c, "far" if indirect else "near", c.facts.module.func_type_index(imm), i=at)
+
+
+def _return_call_indirect(c: Baseline, offset: int, row: Row, imm: tuple[int, int]) -> None:
+    type_index, table = imm
+    kind, at, above = _indirect(c, type_index, table)
+    tail_call(c, kind, type_index, 1, 8 * type_index, at, above)
+
+
+def _return_call_ref(c: Baseline, offset: int, row: Row, imm: int) -> None:
+    tail_call(c, "ref", imm, 1)
+
+
+_TAIL_CALLS: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
+    {f.Call: _return_call, f.CallIndirect: _return_call_indirect, f.CallRef: _return_call_ref}
+)
 
 
 # -- tables ------------------------------------------------------------------------------------------------------------
@@ -521,6 +549,8 @@ def _step_of(row: Row) -> Step:
         return _call if isinstance(family, f.Call) else _call_indirect
     if isinstance(family, f.CallRef) and not family.tail:
         return _call_ref
+    if isinstance(family, f.Call | f.CallIndirect | f.CallRef):
+        return _TAIL_CALLS[type(family)]
     if works_on_slots(row):
         return on_slots
     return _CONTROL.get(type(family), _refuse)

@@ -241,6 +241,18 @@ class Template:
             self.lo.b.entry.append(f' {name} = call i64 asm "", "=r,0"(i64 {value})')
         return Hole(symbol, 0, like, "far")
 
+    def leaves(self, code: str, context: str) -> None:
+        """Have a tail call's callee and its context put into parameters. Where there are two ways to them, which are to
+        be kept apart, the second goes to the target."""
+        b = self.lo.b
+        ways = iter(("@next", "@target"))
+
+        def leave(callee: Value, its: Value) -> None:
+            words = [b.cast("ptrtoint", value, "i64")[0] for value in (callee, its)]
+            b.lines += self.go(next(ways), dict(zip((code, context), words, strict=True)))
+
+        self.lo.leave = leave
+
     def change(self, parameter: str, value: str) -> None:
         """What goes on has ``value`` for a parameter."""
         self._changes[parameter] = value
