@@ -267,7 +267,7 @@ def attempt(operation: Callable[[Ground], None], ground: Ground, number: int) ->
     lost = State(*map(min, early, late))
     if lost.descriptors > 0 or lost.threads > 0:
         return f"descriptors or threads are left: {states}"
-    # An engine keeps some glue for the life of the process, whether anything fails or not.
+    # Some is kept each time whether anything fails or not: the tests hold on to each engine for its glue.
     if lost.pages > usual.pages + 256 or lost.mappings > usual.mappings + 2:
         return f"memory is left: {states}"
     return ""
