@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, NamedTuple
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
@@ -94,9 +95,13 @@ class Section(NamedTuple):
         return "\n\n".join(parts)
 
 
+PAGES: Final = MappingProxyType({"choices": "security.md"})
+"""Sections that do not stand in docs/performance.md."""
+
+
 def write(section: Section, machine: str) -> None:
-    """Put the section in place of its earlier self in docs/performance.md (or at the end), and its charts beside it."""
-    path = DOCS / "performance.md"
+    """Put the section in place of its earlier self in its page (or at the end), and its charts beside it."""
+    path = DOCS / PAGES.get(section.name, "performance.md")
     begin, end = f"<!-- begin {section.name} -->", f"<!-- end {section.name} -->"
     part = f"{begin}\n{section.markdown()}\n\n*{machine}*\n{end}"
     text = path.read_text()

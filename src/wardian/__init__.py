@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from wardian.api.engine import Engine
     from wardian.api.handles import Func, Global, Instance, Memory, Table
     from wardian.api.module import Module
+    from wardian.api.profile import Profile
     from wardian.capability.filesystem.tree.tree import Symlink, Tree
     from wardian.errors import (
         ArtifactError,
@@ -68,6 +69,7 @@ __all__ = (
     "Memory",
     "Module",
     "Pool",
+    "Profile",
     "Refused",
     "RunResult",
     "StoreBusy",
@@ -109,6 +111,7 @@ _HOMES: Final = MappingProxyType(
         "Memory": "wardian.api.handles",
         "Module": "wardian.api.module",
         "Pool": "wardian.sandbox.pool",
+        "Profile": "wardian.api.profile",
         "Refused": "wardian.errors",
         "RunResult": "wardian.sandbox.result",
         "StoreBusy": "wardian.errors",

@@ -24,7 +24,7 @@ STATEFUL: dict[str, str] = {
     "isolation/seccomp.py:program": "filters, which are constants of the machine, made on first use",
     "runtime/process.py:process": "native state (signal handlers, a pthread key) is the process' by nature: one object",
     "runtime/watchdog.py:watchdog": "one thread watches all deadlines of the process",
-    "sandbox/run.py:_usual_engine": "the engines of whoever names none, made on first use; they keep no guest's state",
+    "sandbox/choice.py:usual_engine": "the engines of whoever names none; they keep no guest's state",
     "sandbox/isolated.py:filler": "one thread compiles for the caches what isolated guests had to compile",
     "sandbox/pool.py:_engine": "engines of jobs, which come as values; they keep no guest's state",
     "sandbox/spawn.py:zygote": "workers of the process are forked from one other process, started on first use",

@@ -128,7 +128,24 @@ def _limit(value: int) -> str:
     return "none" if value < 0 else size(value)
 
 
-SECTIONS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (_python, _machine, _cache, _files, _limits, _layers)
+def _profiles() -> Iterator[Finding]:
+    """What --profile stands for."""
+    from wardian.api.profile import PROFILES
+
+    for profile in PROFILES.values():
+        chosen = ", ".join(f"{name} {value}" for name, value, _ in profile.rows() if value != "default")
+        yield Finding(f"profile {profile.name}", chosen, None)
+
+
+SECTIONS: Final[tuple[Callable[[], Iterator[Finding]], ...]] = (
+    _python,
+    _machine,
+    _cache,
+    _files,
+    _limits,
+    _layers,
+    _profiles,
+)
 
 
 def main(argv: list[str]) -> int:

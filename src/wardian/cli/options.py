@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import argparse
 
     from wardian.api.engine import Engine
+    from wardian.api.profile import Profile
 
 _DURATION: Final = r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)?"
 _DURATION_UNITS: Final = MappingProxyType({"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0})
@@ -200,6 +201,17 @@ def parse_spectre(text: str | None) -> str | None:
     return text
 
 
+def parse_profile(name: str | None) -> Profile | None:
+    """The profile of that name, if there is a name."""
+    if name is None:
+        return None
+    from wardian.api.profile import PROFILES
+
+    if name not in PROFILES:
+        raise usage(f"there is no profile {name!r}", f"--profile {', --profile '.join(PROFILES)}")
+    return PROFILES[name]
+
+
 def parse_terminal(text: str | None) -> Literal["strict", "color", "raw"] | None:
     """A mode of :mod:`wardian.terminal`; ``None`` if the user left it open."""
     match text:
@@ -228,6 +240,7 @@ def build_engine(
     fuel: bool = False,
     deterministic: bool = False,
     bounds: Mapping[str, Any] | None = None,
+    profile: Profile | None = None,
 ) -> Engine:
     """The engine the options ask for; what they leave open keeps the library's default."""
     from wardian.api.config import Config
@@ -252,4 +265,4 @@ def build_engine(
         from wardian.limits import Features
 
         chosen["features"] = Features(**switches)
-    return Engine(Config(**chosen))  # type: ignore[arg-type]
+    return Engine(profile.config(**chosen) if profile is not None else Config(**chosen))  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from wardian.cli.options import (
     limits,
     parse_checks,
     parse_level,
+    parse_profile,
     parse_spectre,
     parse_terminal,
     parse_wasm_options,
@@ -35,7 +36,9 @@ from wardian.limits import BOUNDS, remedy
 if TYPE_CHECKING:
     import argparse
 
+    from wardian.api.engine import Engine
     from wardian.api.module import Module
+    from wardian.api.profile import Profile
     from wardian.isolation.policy import Isolation
     from wardian.sandbox.result import RunResult
     from wardian.syntax.types import FuncType
@@ -62,6 +65,7 @@ OPTIONS: Final = (
     *ENGINE_OPTIONS,
     Option(("--isolate",), None, "run the guest in a process of its own, locked in; `wardian doctor` lists the layers"),
     Option(("--accept-missing",), "LAYER,...", "with --isolate, do without these layers where they cannot be had"),
+    Option(("--profile",), "NAME", "fast, balanced (default) or paranoid; `wardian doctor` says what each of them is"),
     Option(("--deterministic",), None, "the same every time: made-up time and randomness, NaNs with the same bits"),
     Option(("--no-cache",), None, "neither use nor fill the cache of compiled code"),
 )
@@ -168,9 +172,9 @@ def _unknown_imports(settings: dict[str, Any]) -> Literal["trap", "default"] | N
     return "trap" if trap else "default" if default else None
 
 
-def _isolation(options: Any) -> Isolation | None:
+def _isolation(options: Any, profile: Profile | None) -> Isolation | None:
     """How the guest's own process is locked in, if it is to have one."""
-    if not options.isolate:
+    if not options.isolate and (profile is None or profile.isolation is None):
         if options.accept_missing:
             raise usage("--accept-missing needs --isolate")
         return None
@@ -181,6 +185,14 @@ def _isolation(options: Any) -> Isolation | None:
         return Isolation(accept=(*DISPENSABLE, *more))
     except ValueError as error:
         raise usage(f"--accept-missing: {error}") from None
+
+
+def _require_all(engine: Engine, profile: Profile) -> None:
+    """No option may take back what the profile promises."""
+    from wardian.sandbox.choice import missing
+
+    if lacking := missing(engine.config, profile):
+        raise usage(f"--profile {profile.name} asks for {', '.join(lacking)}, which other options take back")
 
 
 def _finish(result: RunResult, path: str) -> int:
@@ -249,9 +261,9 @@ def main(argv: list[str]) -> int:
     unknown_imports = _unknown_imports(settings)
     level, checks = parse_level(options.optimize), parse_checks(options.checks)
     spectre = parse_spectre(options.spectre)
-    terminal = parse_terminal(options.terminal)
+    terminal, profile = parse_terminal(options.terminal), parse_profile(options.profile)
     environment = _environment(options.env)
-    isolation = _isolation(options)
+    isolation = _isolation(options, profile)
     directories = granted(options.dir, options.temporary, settings)
     if isolation is not None and any(not isinstance(host, str) for host, _, _ in directories):
         raise usage("--isolate has no folders in memory: no --temporary, no archive and no :overlay")
@@ -270,7 +282,10 @@ def main(argv: list[str]) -> int:
         bounds=limits(settings),
         fuel="fuel" in settings,
         deterministic=options.deterministic,
+        profile=profile,
     )
+    if profile is not None:
+        _require_all(engine, profile)
     arguments: list[object] = list(words)
     module: Module | bytes = source
     if isolation is None or options.invoke is not None or is_compiled(source):
@@ -302,6 +317,7 @@ def main(argv: list[str]) -> int:
         invoke=options.invoke,
         unknown_imports=unknown_imports,
         engine=engine,
+        profile=profile,
     )
     if options.changes:
         show_changes(directories)

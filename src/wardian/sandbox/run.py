@@ -6,7 +6,6 @@ otherwise only for what the *caller* got wrong, or for an exception of the calle
 
 from __future__ import annotations
 
-import functools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,6 @@ from wardian.grants import (
     Data,
     DirGrant,
     FileQuota,
-    FrozenClock,
     Grants,
     Inherit,
     InputGrant,
@@ -42,6 +40,7 @@ from wardian.limits import UNLIMITED_FUEL, Limits, parse_size
 from wardian.runtime.calls import callers
 from wardian.runtime.store import Store
 from wardian.runtime.watchdog import watchdog
+from wardian.sandbox.choice import Wishes, decide
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.sandbox.task import NO_IMPORTS, Imports, Task, Unknown, cpu_used_up, limits_of, time_over
 from wardian.syntax.types import F32, F64, FuncType, RefType
@@ -49,6 +48,7 @@ from wardian.wasi.p1.bind import host_import
 from wardian.wasi.p1.context import WasiContext
 
 if TYPE_CHECKING:
+    from wardian.api.profile import Profile
     from wardian.capability.filesystem.tree.tree import Tree
     from wardian.isolation.policy import Isolation
     from wardian.runtime.process import Process
@@ -101,6 +101,7 @@ def run(
     imports: Imports | None = None,
     unknown_imports: Unknown = None,
     engine: Engine | None = None,
+    profile: str | Profile | None = None,
     check: bool = False,
     isolation: Literal["process"] | Isolation | None = None,
     cpu: float | None = None,
@@ -127,6 +128,7 @@ def run(
       a :class:`Module` or ``engine`` must be one that counts it.
     * ``timeout`` is wall time in seconds, ``cpu`` processor time; ``memory`` and ``stack`` are bytes, or a text such as
       ``"64M"``. All limits are in ``docs/limits.md``; ``result.reached`` names those that the guest ran into.
+    * ``profile``: ``"fast"``, ``"balanced"`` or ``"paranoid"`` (:class:`Profile`), for all that is not said here.
     * ``imports`` are added to WASI's; what nobody defines is an error unless ``unknown_imports`` says otherwise.
     * ``isolation="process"`` runs the guest in a process of its own, locked in as :class:`Isolation` says. A module
       that is given as a path or bytes is not even decoded in this process. Functions in ``imports`` run here all the
@@ -136,13 +138,14 @@ def run(
     :class:`IsolationUnavailable` if this machine cannot enforce a layer that was not said to be dispensable; with
     ``check=True`` also :class:`Trap` or :class:`Exit` for a guest that did not exit with 0.
     """
+    engine = module.engine if isinstance(module, Module) else engine
+    choice = decide(Wishes(engine, profile, isolation, terminal, clock, seed, fuel is not None, deterministic))
+    engine, isolation = choice.engine, choice.isolation
     if isolation is None:
-        module = _module(module, engine or _usual_engine(fuel is not None, deterministic))
+        module = _module(module, engine)
     name = argv0 or (_program_name(module) if isinstance(module, Module) else None)
-    engine = module.engine if isinstance(module, Module) else engine or _usual_engine(fuel is not None, deterministic)
     limits = _limits(engine.config, memory, stack, fuel)
     most = None if output_limit is None else parse_size(output_limit)
-    clock, seed = _world(engine.config, deterministic, clock, seed)
     grants = Grants(
         args=() if invoke is not None else (*(() if name is None else (name,)), *map(str, args)),
         env=tuple((env or {}).items()),
@@ -154,24 +157,35 @@ def run(
         output_limit=most,
         quota=quota or _NO_QUOTA,
         sockets=tuple(found if isinstance(found, int) else found.fileno() for found in sockets),
-        clock=clock,
-        seed=seed,
-        terminal=terminal,
+        clock=choice.clock,
+        seed=choice.seed,
+        terminal=choice.terminal,
     )
     task = Task(limits, grants, invoke, tuple(args), timeout, cpu, imports or NO_IMPORTS, unknown_imports)
-    with _audited(audit, grants, direct=isolation is None) as (grants, sink):
+    result = _carried_out(module, engine, task, audit, isolation, named=name is not None)
+    result = _as_text(result) if text else result
+    return result.check() if check else result
+
+
+def _carried_out(
+    module: Module | bytes | str | os.PathLike[str],
+    engine: Engine,
+    task: Task,
+    audit: str | os.PathLike[str] | Sink | None,
+    isolation: Literal["process"] | Isolation | None,
+    *,
+    named: bool,
+) -> RunResult:
+    """The run, here or in a process of its own. ``named``: has the program its own name among its arguments?"""
+    with _audited(audit, task.grants, direct=isolation is None) as (grants, sink):
         task = task._replace(grants=grants)
         if isolation is None:
             assert isinstance(module, Module)
-            result = carry_out(module, task, sink)
-        else:
-            from wardian.sandbox.isolated import IsolatedJob, chosen, run_isolated
+            return carry_out(module, task, sink)
+        from wardian.sandbox.isolated import IsolatedJob, chosen, run_isolated
 
-            source, compiled = _source(module)
-            how = chosen(isolation)
-            result = run_isolated(IsolatedJob(source, compiled, engine, task, how, named=name is not None))
-    result = _as_text(result) if text else result
-    return result.check() if check else result
+        source, compiled = _source(module)
+        return run_isolated(IsolatedJob(source, compiled, engine, task, chosen(isolation), named=named))
 
 
 def _as_text(result: RunResult) -> RunResult:
@@ -342,23 +356,6 @@ def _module(module: Module | bytes | str | os.PathLike[str], engine: Engine | No
 
 def _program_name(module: Module) -> str:
     return module.name or "main.wasm"
-
-
-@functools.cache
-def _usual_engine(fuel: bool, deterministic: bool) -> Engine:
-    """The engine of whoever names none."""
-    return Engine(Config(fuel=fuel, deterministic=deterministic)) if fuel or deterministic else default_engine()
-
-
-def _world(
-    config: Config, deterministic: bool, clock: ClockGrant | None, seed: int | None
-) -> tuple[ClockGrant, int | None]:
-    """Time and randomness: the host's unless something else was said or implied."""
-    if deterministic and not config.deterministic:
-        raise ValueError("deterministic needs an engine that is: Engine(Config(deterministic=True))")
-    if not config.deterministic:
-        return clock or _REAL, seed
-    return clock or FrozenClock(), 0 if seed is None else seed
 
 
 def _limits(config: Config, memory: int | str | None, stack: int | str | None, fuel: int | None) -> Limits:

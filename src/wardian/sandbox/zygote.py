@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib  # noqa: F401 - for seeded randomness
 import importlib
 import os
 import pkgutil
@@ -50,6 +49,11 @@ _NOT_NEEDED: Final = ("wardian.cli", "wardian.compat", "wardian.__main__", "ward
 """What workers have no use for, the first part of a name."""
 
 
+_CODECS: Final = tuple(f"encodings.{name}" for name in ("ascii", "latin_1", "unicode_escape", "utf_8"))
+LATE: Final = ("hashlib", "json", "locale", "pathlib", "unicodedata", *_CODECS)
+"""Of the standard library, what is imported only where it is needed: there are no files by then."""
+
+
 class _Child(NamedTuple):
     pidfd: int
     status: socket.socket
@@ -58,7 +62,8 @@ class _Child(NamedTuple):
 def warm_up(cache: str | None) -> Engine:
     """An engine with everything loaded that workers, which have no files, will need."""
     package = sys.modules["wardian"].__path__
-
+    for name in LATE:
+        importlib.import_module(name)
     for found in pkgutil.walk_packages(package, "wardian."):
         if not found.name.startswith(_NOT_NEEDED):
             with contextlib.suppress(ImportError):  # llvmlite need not be installed.
