@@ -245,6 +245,12 @@ def test_whoever_does_not_count_says_so() -> None:
     module = wardian.Module("(module)", Engine(Config(cache=False)))
     with pytest.raises(wardian.Refused, match=r"Config\(fuel=True\)"):
         module.instantiate().fuel
+    with pytest.raises(ValueError, match="bounds nothing"):
+        module.instantiate(limits=Limits(fuel=5))
+    with pytest.raises(ValueError, match="bounds nothing"):
+        module.prepare(limits=Limits(fuel=5))
+    with pytest.raises(ValueError, match="bounds nothing"):
+        Config(limits=Limits(fuel=5))
     with pytest.raises(ValueError, match="needs an engine"):
         wardian.run(module, fuel=5)
     with pytest.raises(ValueError, match="fuel must be"):

@@ -7,7 +7,7 @@ from typing import Literal, final
 
 from wardian.compile.cache import LIMIT
 from wardian.compile.options import CodeOptions, Spectre
-from wardian.limits import Features, Limits
+from wardian.limits import UNLIMITED_FUEL, Features, Limits
 from wardian.record import Record
 
 
@@ -54,8 +54,14 @@ class Config(Record):
             raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
         if self.spectre not in ("off", "basic", "full"):
             raise ValueError(f"spectre must be 'off', 'basic' or 'full', not {self.spectre!r}")
+        self.check_limits(self.limits)
         if self.cache_size < 0:
             raise ValueError("cache_size cannot be negative")
+
+    def check_limits(self, limits: Limits) -> None:
+        """Raise ``ValueError`` for a limit that code compiled under these choices would not keep."""
+        if limits.fuel != UNLIMITED_FUEL and not self.fuel:
+            raise ValueError("Limits(fuel=...) bounds nothing unless fuel is counted: Config(fuel=True)")
 
     def code(self, opt: Literal["O0", "O2", "baseline"], *, exceptions: bool = False) -> CodeOptions:
         """What code is compiled with under these choices."""

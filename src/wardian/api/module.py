@@ -232,8 +232,8 @@ class Module:
 
         A function import takes any Python callable or a :class:`Func` of another instance; memories, tables and globals
         take those of other instances or free-standing ones; an immutable number global also takes a number. ``limits``
-        replaces the engine's for this instance (memory, tables, stack). The new instance joins the store of what it
-        imports, and of ``beside``: instances of one store may be given each other's functions, structures and arrays,
+        replaces the engine's for this instance (memory, tables, stack, fuel). The new instance joins the store of what
+        it imports, and of ``beside``: instances of one store may be given each other's functions, structures and arrays,
         and run on one thread at a time.
 
         Raises :class:`LinkError` naming everything that is missing or does not fit, :class:`Trap`,
@@ -241,7 +241,13 @@ class Module:
         """
         from wardian.api.link import instantiate, store_of
 
-        return instantiate(self, self.code(), imports or {}, limits or self.engine.config.limits, store_of(beside))
+        return instantiate(self, self.code(), imports or {}, self._limits(limits), store_of(beside))
+
+    def _limits(self, limits: Limits | None) -> Limits:
+        if limits is None:
+            return self.engine.config.limits
+        self.engine.config.check_limits(limits)
+        return limits
 
     def prepare(
         self, imports: Mapping[str, Mapping[str, object]] | None = None, *, limits: Limits | None = None
@@ -253,7 +259,7 @@ class Module:
         """
         from wardian.api.prepared import PreparedModule
 
-        return PreparedModule(self, self.code(), imports or {}, limits or self.engine.config.limits)
+        return PreparedModule(self, self.code(), imports or {}, self._limits(limits))
 
     def __repr__(self) -> str:
         name = printable(self.name or "")
