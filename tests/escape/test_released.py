@@ -96,6 +96,24 @@ def test_a_guard_is_behind_every_memory(mode: Mode) -> None:
         assert resident(base + pages * PAGE, base + (4 << 30) + GUARD)[1] == {"---p"}
 
 
+@every_mode
+def test_the_heap_of_objects_lies_as_a_memory_does(mode: Mode) -> None:
+    """A reference has 32 bits: whatever one is taken for, it leads into the heap or its guard; then all is gone."""
+    text = """(module (type $a (array (mut i8))) (global $g (export "g") (mut (ref null $a)) (ref.null $a))
+      (func (export "make") (param i32) (global.set $g (array.new $a (i32.const 238) (local.get 0)))))"""
+    known = set(engine(mode).process.heaps)
+    exports = make(text, mode)
+    exports.make(1 << 20)
+    (number,) = set(engine(mode).process.heaps) - known
+    memory = engine(mode).process.heaps[number].memory
+    base, length = int(memory.base), memory.length
+    assert resident(base, base + length)[0] >= 1 << 10
+    assert resident(base + length, base + (4 << 30) + GUARD)[1] == {"---p"}
+    del exports, memory
+    gc.collect()
+    assert resident(base, base + length) == (0, {"---p"})
+
+
 def test_a_large_table_s_place_is_given_back() -> None:
     exports = make(TEXT, MODES[0])
     instance = exports.table._instance
