@@ -235,6 +235,9 @@ def behaviours(folder: Path) -> dict[str, Behaviour]:
             1, _SLEEP, lambda n: Ended("timeout", 134, trap="timeout"),
             options=lambda n: {"timeout": DEADLINE},
         ),
+        "processor time": Behaviour(
+            1, _SPIN, lambda n: Ended("timeout", 134, trap="cpu"), options=lambda n: {"cpu": DEADLINE, "timeout": 600}
+        ),
         "deadline not reached": Behaviour(
             8, _ECHO, lambda n: Ended(returncode=n % 120 + 1, stdout=_text(n), memory=131072),
             options=lambda n: {"input": _text(n), "timeout": 600},

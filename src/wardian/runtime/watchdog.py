@@ -137,9 +137,12 @@ class Watchdog:
             return
         left = deadline.left()
         if left > 0:
-            heapq.heappush(self._queue, (time.monotonic() + max(left, _AGAIN), next(self._order), deadline))
+            # A guest that sleeps need not be looked at all the time, however little it has left.
+            heapq.heappush(self._queue, (time.monotonic() + max(left, deadline.pause), next(self._order), deadline))
+            deadline.pause = min(2 * deadline.pause, _SLOWEST)
             return
-        deadline.fired = True
+        if not deadline.fired:
+            deadline.fired, deadline.pause = True, _AGAIN
         root = deadline.store.root()
         root.expired.add(deadline)
         running = root.stop(TrapCode.TIMEOUT)
