@@ -17,6 +17,7 @@ from tests.support import GLUE, ROOT
 from wardian.cli.options import LIMIT_KEYS, parse_wasm_options
 from wardian.limits import BOUNDS, Limits
 from wardian.pages import renewed
+from wardian.runtime.watchdog import watchdog
 from wardian.sandbox.document import tables
 
 P1 = "wasi_snapshot_preview1"
@@ -185,6 +186,22 @@ def test_linked_instances_are_counted_together() -> None:
     with pytest.raises(wardian.LimitExceeded) as caught:
         module.instantiate(beside=first)
     assert caught.value.limit == "instances" and "-W max-instances=" in str(caught.value)
+
+
+def test_a_wrong_limit_leaves_no_deadline_behind() -> None:
+    """What is armed before the mistake is found is taken back."""
+    module = wardian.Module(GROW, wardian.Engine(wardian.Config("O0", cache=False)))
+    before = watchdog()._armed
+    for wrong in ({"cpu": -1}, {"cpu": float("nan")}, {"timeout": -1}, {"output_limit": "much"}, {"output_limit": -1}):
+        with pytest.raises(ValueError, match=r"number|size"):
+            wardian.run(module, invoke="f", **{"timeout": 600.0, **wrong})  # type: ignore[arg-type]
+    assert watchdog()._armed == before
+
+
+@pytest.mark.parametrize("isolation", [None, ANY], ids=["here", "isolated"])
+def test_a_limit_may_be_no_limit(isolation: Any) -> None:
+    row = Row("timeout", GROW, 1, {"timeout": float("inf"), "cpu": float("inf"), "output_limit": 1 << 60})
+    assert end(row, Path("/"), isolation).values == (1,)
 
 
 def test_every_limit_is_an_option() -> None:

@@ -42,6 +42,8 @@ GRACE: Final = 0.5
 """Seconds beyond its deadline after which a worker that did not stop its guest is killed."""
 _COMPILING: Final = 60.0
 """Seconds that compiling for the cache may take."""
+_LONGEST: Final = 1e6
+"""Seconds beyond which nobody waits at once."""
 _BACKLOG: Final = 16
 _MAX_FDS: Final = 250
 _PROCESSES: Final = 64
@@ -132,7 +134,7 @@ class Isolated:
             "lock": {
                 "cgroup": self._group(stack),
                 "memory": self._memory(),
-                "cpu": None if task.cpu is None else int(task.cpu) + 2,
+                "cpu": None if task.cpu is None else int(min(task.cpu, _LONGEST)) + 2,
                 "files": job.isolation.open_files,
                 "accept": tuple(filter(job.isolation.accepts, LAYERS)),
                 "probe": job.probe,
@@ -257,7 +259,7 @@ class Isolated:
         cpu = self._job.task.cpu
         if cpu is not None:
             waits.append(cpu + GRACE - (self._worker.cpu_seconds() or 0.0))
-        return max(0, int(1000 * min(waits)) + 1) if waits else None
+        return max(0, int(1000 * min(*waits, _LONGEST)) + 1) if waits else None
 
     def _check(self, until: float | None) -> None:
         """Kill a worker whose time is over."""

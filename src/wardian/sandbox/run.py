@@ -39,7 +39,7 @@ from wardian.grants import (
 from wardian.limits import UNLIMITED_FUEL, Limits, parse_size
 from wardian.runtime.calls import callers
 from wardian.runtime.store import Store
-from wardian.runtime.watchdog import watchdog
+from wardian.runtime.watchdog import Deadline, watchdog
 from wardian.sandbox.choice import Wishes, decide
 from wardian.sandbox.result import TRAPPED, RunResult, Status, Usage
 from wardian.sandbox.task import NO_IMPORTS, Imports, Task, Unknown, cpu_used_up, limits_of, time_over
@@ -265,11 +265,13 @@ class _Run:
         """Have it come to its end."""
         dog, task = watchdog(), self.task
         started = time.monotonic()
-        armed = dog.arm(self.store, task.timeout) if task.timeout is not None else None
-        spent = dog.arm_cpu(self.store, task.cpu) if task.cpu is not None else None
+        armed: Deadline | None = None
+        spent: Deadline | None = None
         status: Status = "exited"
         code, trap, values = 0, None, ()
         try:
+            armed = dog.arm(self.store, task.timeout) if task.timeout is not None else None
+            spent = dog.arm_cpu(self.store, task.cpu) if task.cpu is not None else None
             values = self._call()
         except Exit as exit:
             code = exit.code
