@@ -183,6 +183,8 @@ ROWS: Final = (
         "escape/test_code.py::test_never_writable_and_executable", "escape/test_released.py::test_code_is_sealed")),
     Row(64, "the system refuses memory, a descriptor or a thread in the middle of something", (
         "escape/test_faults.py::test_every_failure_is_clean",)),
+    Row(65, "a module chooses the hashes of its types, so that all of them collide", (
+        "valid/test_types.py::test_a_module_cannot_make_its_types_collide",)),
 )  # fmt: skip
 
 

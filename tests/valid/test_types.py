@@ -36,6 +36,7 @@ from wardian.syntax.types import (
 from wardian.valid.types import (
     BOT_REF,
     TypeContext,
+    _hashed,
     link_matches_global,
     link_matches_table,
     link_matches_val,
@@ -204,6 +205,19 @@ def test_the_depth_of_subtyping_is_bounded() -> None:
     assert types(*chain(63)).depth[-1] == 63
     with pytest.raises(LimitExceeded, match="subtype depth"):
         types(*chain(64))
+
+
+def test_a_module_cannot_make_its_types_collide() -> None:
+    """Else telling n types from each other would take n * n comparisons: minutes for a megabyte."""
+    count, bits = 512, 9
+    groups = [
+        rec(func_type([b"\x63" + heap(2 * k + (k >> bit & 1)) for bit in range(bits)]), VOID) for k in range(count)
+    ]
+    t = types(*groups)
+    assert [t.canonical(2 * k) for k in range(count)] == [2 * k for k in range(count)]
+    forms = [(t._sub_form(2 * k, 2 * k, 2 * k + 2), t._sub_form(2 * k + 1, 2 * k, 2 * k + 2)) for k in range(count)]
+    assert len(set(forms)) == count and len(set(map(hash, forms))) == 1
+    assert len({hash(_hashed(form)) for form in forms}) == count
 
 
 def test_a_long_chain_of_references_costs_linear_time() -> None:

@@ -78,6 +78,15 @@ _TOP: Final = {"func": FUNC, "extern": EXTERN, "any": ANY, "exn": EXN, "bot": BO
 Form: TypeAlias = "tuple[object, ...]"
 
 
+def _hashed(form: Form) -> Form:
+    """What stands for ``form`` in a dictionary.
+
+    A module chooses the numbers in a form, and with them its hash (that of -1 is that of -2, too). It cannot know the
+    hash of a text, which is another in each process: so no module can make all of its forms collide.
+    """
+    return str(form), form
+
+
 def is_defaultable(t: ValType) -> bool:
     """Whether locals, struct fields and array elements of this type start with a default value (zero or null)."""
     return not isinstance(t, RefType) or t.nullable
@@ -153,11 +162,12 @@ class TypeContext:
         if count == 1:
             sub = self._subs[first]
             if isinstance(sub.comp, FuncType) and sub.final and not sub.supers:
+                plain = sub.comp.params, sub.comp.results
                 form: Form = (self._vals(sub.comp.params, first, end), self._vals(sub.comp.results, first, end))
-                canon.append(known.setdefault(form, first))
+                canon.append(known.setdefault(form if form == plain else _hashed(form), first))
                 return
         form = tuple([self._sub_form(index, first, end) for index in range(first, end)])
-        found = known.setdefault(form, first)
+        found = known.setdefault(_hashed(form), first)
         canon.extend(range(found, found + count))
 
     def _sub_form(self, index: int, first: int, end: int) -> Form:
