@@ -327,8 +327,16 @@ def phi_text(name: str, type: str, incoming: list[tuple[str, str]]) -> str:
     return f" {name} = phi {type} " + ", ".join([f"[ {v}, %{label} ]" for v, label in incoming])
 
 
+class Unknown(int):
+    """A number that is only known when code is copied (:mod:`wardian.compile.baseline.holes`)."""
+
+    def text(self, type: str) -> str:
+        """How it is written where ``type`` is wanted."""
+        raise NotImplementedError
+
+
 def const(value: int, type: str) -> Value:
-    return str(value), type
+    return value.text(type) if isinstance(value, Unknown) else str(value), type
 
 
 def float_bits(bits: int, type: str) -> Value:

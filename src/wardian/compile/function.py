@@ -22,10 +22,10 @@ from wardian.record import Record
 from wardian.syntax.families import Family
 from wardian.syntax.instructions import Row
 from wardian.syntax.module import Module
-from wardian.syntax.types import FuncType, MemoryType, NumType, RefType, TableType, ValType
+from wardian.syntax.types import FieldType, FuncType, MemoryType, NumType, RefType, StructType, TableType, ValType
 from wardian.vm import abi, builtins
 from wardian.vm.layout import FUNCREF, HEADER, STORE, InstanceLayout
-from wardian.vm.objects import has_objects
+from wardian.vm.objects import StructLayout, has_objects, struct_layout
 from wardian.vm.traps import TrapCode
 
 CTX: Final = ("%ctx", "ptr")
@@ -82,6 +82,12 @@ class ModuleFacts:
         comp = self.types[type_index].comp
         assert isinstance(comp, FuncType)
         return comp
+
+    def struct(self, type_index: int) -> tuple[tuple[FieldType, ...], StructLayout]:
+        """A structure's fields, and where they are."""
+        comp = self.types[type_index].comp
+        assert isinstance(comp, StructType)
+        return comp.fields, struct_layout(comp, self.types)
 
     def depth(self, type_index: int) -> int:
         """How many supertypes a type has."""

@@ -29,11 +29,10 @@ from wardian.syntax.types import (
     FieldType,
     HeapType,
     RefType,
-    StructType,
 )
 from wardian.vm import heap as facts
 from wardian.vm.layout import FUNCREF, SEGMENT
-from wardian.vm.objects import StructLayout, storage_size, struct_layout
+from wardian.vm.objects import storage_size
 from wardian.vm.traps import TrapCode
 
 _NULL: Final = const(0, "i32")
@@ -48,14 +47,8 @@ def _check_null(lo: Lowering, reference: Value, code: TrapCode) -> None:
 # -- structures --------------------------------------------------------------------------------------------------------
 
 
-def _struct(lo: Lowering, type_index: int) -> tuple[tuple[FieldType, ...], StructLayout]:
-    comp = lo.facts.types[type_index].comp
-    assert isinstance(comp, StructType)
-    return comp.fields, struct_layout(comp, lo.facts.types)
-
-
 def struct_new(lo: Lowering, fam: f.StructNew, imm: int) -> None:
-    fields, layout = _struct(lo, imm)
+    fields, layout = lo.facts.struct(imm)
     values = [] if fam.default else lo.pop_n(len(fields))
     # A function's number may have to be made, which is a call, so before the object exists.
     words = [heap.function_number(lo, v) if v[1] == "ptr" else v for v in values]
@@ -68,7 +61,7 @@ def struct_new(lo: Lowering, fam: f.StructNew, imm: int) -> None:
 
 
 def struct_get(lo: Lowering, fam: f.StructGet, imm: tuple[int, int]) -> None:
-    fields, layout = _struct(lo, imm[0])
+    fields, layout = lo.facts.struct(imm[0])
     reference = lo.pop()
     _check_null(lo, reference, TrapCode.NULL_STRUCTURE_REFERENCE)
     at = lo.b.offset(heap.pointer(lo, reference), layout.offsets[imm[1]])
@@ -76,7 +69,7 @@ def struct_get(lo: Lowering, fam: f.StructGet, imm: tuple[int, int]) -> None:
 
 
 def struct_set(lo: Lowering, fam: f.StructSet, imm: tuple[int, int]) -> None:
-    fields, layout = _struct(lo, imm[0])
+    fields, layout = lo.facts.struct(imm[0])
     value, reference = lo.pop(), lo.pop()
     _check_null(lo, reference, TrapCode.NULL_STRUCTURE_REFERENCE)
     at = lo.b.offset(heap.pointer(lo, reference), layout.offsets[imm[1]])
@@ -112,13 +105,19 @@ def array_new(lo: Lowering, fam: f.ArrayNew, imm: int) -> None:
     lo.push(reference)
 
 
+def new_fixed(lo: Lowering, type_index: int, size: int, length: int) -> Value:
+    """A new array, all zero, that takes ``size`` bytes, a multiple of what objects are aligned to."""
+    reference = heap.allocate(lo, size)
+    heap.begin_array(lo, reference, heap.type_word(lo, type_index), const(length, "i32"))
+    return reference
+
+
 def array_new_fixed(lo: Lowering, fam: f.ArrayNewFixed, imm: tuple[int, int]) -> None:
     type_index, count = imm
     field, size = _element(lo, type_index)
     values = lo.pop_n(count)
     words = [heap.function_number(lo, v) if v[1] == "ptr" else v for v in values]
-    reference = heap.allocate(lo, facts.ELEMENTS + size * count)
-    heap.begin_array(lo, reference, heap.type_word(lo, type_index), const(count, "i32"))
+    reference = new_fixed(lo, type_index, (facts.ELEMENTS + size * count + facts.ALIGN - 1) & -facts.ALIGN, count)
     at = heap.pointer(lo, reference)
     for i, word in enumerate(words):
         heap.write(lo, lo.b.offset(at, facts.ELEMENTS + size * i), field.storage, word)

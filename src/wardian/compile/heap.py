@@ -42,8 +42,7 @@ def header(lo: Lowering, reference: Value) -> Value:
 
 
 def allocate(lo: Lowering, size: int) -> Value:
-    """A new object of ``size`` bytes, all zero."""
-    size = (size + heap.ALIGN - 1) & -heap.ALIGN
+    """A new object of ``size`` bytes, a multiple of :data:`wardian.vm.heap.ALIGN`, all zero."""
     if size > heap.MAX_RUN:
         return _ask(lo, const(size, "i32"))
     return _take(lo, lo.b.offset(lo.heap_base(), heap.RUNS + size), const(size, "i32"))

@@ -21,6 +21,8 @@ _MEMORY: Final = "[0-9]{1,6} i(?:32|64)(?:shared)?(?:0|16)"
 _GROUP: Final = re.compile(
     r"throw [a-z]{1,1000}|call [a-z0-9]{1,20}\+? [a-z]{0,1000}:[a-z]{0,20}"
     rf"|access [a-z0-9_.]{{1,40}} {_MEMORY} (?:near|far)|copy {_MEMORY} {_MEMORY}"
+    r"|object [a-z0-9_.]{1,40} [a-z0-9-]{1,8}|(?:structure|fixed) [a-z]{1,8}"
+    r"|cast [a-z.]{1,10} i(?:32|64) [a-z0-9]{1,10} [a-z]{1,6}"
 )
 """Names of groups of stencils that are made one by one."""
 _MOST_GROUPS: Final = 256

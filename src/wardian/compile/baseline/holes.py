@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, NoReturn, final
 
+from wardian.compile.emit import Unknown
+
 RANGES: Final = {
     "s": "!{i64 -2147483648, i64 2147483648}",
     "u": "!{i64 0, i64 4294967296}",
@@ -21,7 +23,7 @@ NAMES: Final = ("A", "B", "C", "D", "I", "J")
 
 
 @final
-class Hole(int):
+class Hole(Unknown):
     """The symbol ``@NAME_RANGE`` plus a constant, usable wherever the lowering takes an integer it only prints.
 
     ``like`` is a number that steers the lowering as all do that may be put there. ``register``: where the number, and
@@ -63,6 +65,9 @@ class Hole(int):
     def __rmul__(self, other: int) -> Hole:
         """What a table of words is indexed with: the number put there is the displacement already."""
         return self
+
+    def text(self, type: str) -> str:
+        return str(self) if type == "i64" else f"ptrtoint (ptr {pointer(self.symbol, self.added)} to {type})"
 
     def __str__(self) -> str:
         if self.register:

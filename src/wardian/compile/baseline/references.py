@@ -7,12 +7,12 @@ reference is in a register or a slot of the frame like any integer; the collecto
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from wardian.compile.baseline.function import Baseline, Frame, Step
-from wardian.compile.baseline.shapes import CONSTANT, WORD, Place
+from wardian.compile.baseline.function import Baseline, Frame, Patch, Step
+from wardian.compile.baseline.shapes import CONSTANT, WORD
 from wardian.syntax import families as f
 from wardian.syntax.instructions import Row
 from wardian.syntax.types import I32, I64, HeapType, NumType
@@ -47,27 +47,32 @@ def _asked(c: Baseline, offset: int, row: Row, imm: None) -> None:
 
 def _br_on_null(c: Baseline, offset: int, row: Row, imm: int) -> None:
     assert isinstance(row.family, f.BrOnNull)
-    test = f"ref.is_null {_popped(c)}"
+    name = f"ref.is_null {_popped(c)}"
     depth = len(c.ops) - 1
     reference = c.settled(c.ops.pop(), depth)
     frame = c.frames[-1 - imm]
-    if row.family.non_null:
+
+    def test(when: bool) -> list[Patch]:
+        place = c.ops[-1] if takes else reference
+        return c.emit(c.group(f"{'if' if when else 'unless'} {name}").get(place[0]), a=place[1])
+
+    takes = row.family.non_null
+    if takes:
         c.ops.append(reference)
-        branch_on(c, frame, test, None, when=False)
+        branch_on(c, frame, test, when=False)
         c.ops.pop()
     else:
-        branch_on(c, frame, test, reference, when=True)
+        branch_on(c, frame, test, when=True)
         c.ops.append(reference)
 
 
-def branch_on(c: Baseline, frame: Frame, test: str, reference: Place | None, *, when: bool) -> None:
-    """Branch if the test of ``reference`` (``None``: of the topmost operand, which the label takes too) is ``when``."""
+def branch_on(c: Baseline, frame: Frame, test: Callable[[bool], list[Patch]], *, when: bool) -> None:
+    """Branch if a test comes out as ``when``, with the topmost operands as the label's. ``test(outcome)`` emits it, and
+    gives the jumps that are taken at that outcome; the label's operands may have been moved before."""
     count = len(frame.label)
     in_place = not count or len(c.ops) - count == frame.height
     c.settle_all(frame.height + count if in_place else frame.height)
-    place = reference or c.ops[-1]
-    name = f"{'if' if when is in_place else 'unless'} {test}"
-    patches = c.emit(c.group(name).get(place[0]), a=place[1])
+    patches = test(when is in_place)
     if in_place:
         c.reach(patches, frame)
         return

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from wardian.compile import exceptions, heap
 from wardian.compile.baseline import machine as x86_64
+from wardian.compile.baseline.aggregates import cast, fixed, object_, structure
 from wardian.compile.baseline.facts import (
     ANY,
     COMPARISONS,
@@ -596,6 +597,10 @@ _MORE: Final[Mapping[str, Callable[..., None]]] = MappingProxyType(
         "throw": throw,
         "access": access,
         "copy": copy,
+        "object": object_,
+        "structure": structure,
+        "fixed": fixed,
+        "cast": cast,
     }
 )
 """First words of groups that are made when they are needed, and what makes them, given the others."""

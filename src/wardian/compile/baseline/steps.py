@@ -14,6 +14,7 @@ from wardian.compile.baseline.exceptions import land_exceptions, throw, throw_re
 from wardian.compile.baseline.facts import COMPARISONS, LETTERS, MANY, PLAIN, SUBTYPES, classes_of
 from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline, Frame, Step
 from wardian.compile.baseline.library import Group
+from wardian.compile.baseline.objects import OBJECT_STEPS
 from wardian.compile.baseline.references import REFERENCE_STEPS
 from wardian.compile.baseline.shapes import CONSTANT, FLOAT, SLOT, VECTOR, WORD, Place
 from wardian.compile.baseline.slots import (
@@ -517,6 +518,7 @@ _CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.AtomicNotify: atomic_call,
         f.AtomicFence: fence,
         **REFERENCE_STEPS,
+        **OBJECT_STEPS,
     }
 )
 _DEAD: Final[Mapping[type[f.Family], Step]] = MappingProxyType(

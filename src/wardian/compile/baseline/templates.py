@@ -25,6 +25,8 @@ from wardian.syntax.types import (
     I32,
     I64,
     V128,
+    ArrayType,
+    FieldType,
     FuncType,
     GlobalType,
     MemoryType,
@@ -32,6 +34,7 @@ from wardian.syntax.types import (
     TableType,
     ValType,
 )
+from wardian.vm.objects import StructLayout
 from wardian.vm.traps import TrapCode
 
 SLOT_BYTES: Final = 8
@@ -95,8 +98,9 @@ class One:
 class _Type:
     """A type of the module."""
 
-    def __init__(self, final: bool) -> None:
+    def __init__(self, final: bool, comp: ArrayType | None) -> None:
         self.final = final
+        self.comp = comp
 
 
 @final
@@ -121,6 +125,10 @@ class Facts:
         """Of the next template. The element's type is that of any function or any other reference."""
         self.subtypes = False
         """May types of the next template have subtypes?"""
+        self.array: ArrayType | None = None
+        """The next template's arrays."""
+        self.structure: tuple[tuple[FieldType, ...], StructLayout] = ((), StructLayout(0, (), ()))
+        """The next template's structures."""
         self.layout = _Layout(indirect=False)
         self.globals = One(GlobalType(I32, True))
         self.signature = FuncType((), ())
@@ -129,10 +137,13 @@ class Facts:
 
     @property
     def types(self) -> One:
-        return One(_Type(not self.subtypes))
+        return One(_Type(not self.subtypes, self.array))
 
     def func_type(self, type_index: int) -> FuncType:
         return self.signature
+
+    def struct(self, type_index: int) -> tuple[tuple[FieldType, ...], StructLayout]:
+        return self.structure
 
     def depth(self, type_index: int) -> Hole:
         """Where a type is in a row of the table of ancestors."""
