@@ -233,8 +233,8 @@ class Module:
         A function import takes any Python callable or a :class:`Func` of another instance; memories, tables and globals
         take those of other instances or free-standing ones; an immutable number global also takes a number. ``limits``
         replaces the engine's for this instance (memory, tables, stack, fuel). The new instance joins the store of what
-        it imports, and of ``beside``: instances of one store may be given each other's functions, structures and arrays,
-        and run on one thread at a time.
+        it imports, and of ``beside``: instances of one store may be given each other's functions, structures and
+        arrays, and run on one thread at a time.
 
         Raises :class:`LinkError` naming everything that is missing or does not fit, :class:`Trap`,
         :class:`LimitExceeded`, and what a host function called by the start function raises.
