@@ -28,7 +28,7 @@ STATEFUL: dict[str, str] = {
     "sandbox/isolated.py:filler": "one thread compiles for the caches what isolated guests had to compile",
     "sandbox/pool.py:_engine": "engines of jobs, which come as values; they keep no guest's state",
     "sandbox/spawn.py:zygote": "workers of the process are forked from one other process, started on first use",
-    "syntax/types.py:_REFS": "intern table: it maps a key to the one object that stands for it",
+    "syntax/types.py:_CONCRETE": "intern table: it maps a key to the one object that stands for it",
     "terminal/parser.py:rules": "a constant table, built on first use rather than at import",
     "valid/code.py:_plan": "a constant table, built on first use rather than at import",
     "wasi/p1/bind.py:_rows": "a constant table, built on first use rather than at import",

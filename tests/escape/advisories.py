@@ -185,6 +185,8 @@ ROWS: Final = (
         "escape/test_faults.py::test_every_failure_is_clean",)),
     Row(65, "a module chooses the hashes of its types, so that all of them collide", (
         "valid/test_types.py::test_a_module_cannot_make_its_types_collide",)),
+    Row(66, "something of every module stays in the process, even of invalid ones", (
+        "syntax/test_types.py::test_nothing_stays_of_types_nobody_has",)),
 )  # fmt: skip
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 
 import pytest
 
+from wardian.syntax import types
 from wardian.syntax.module import Module
 from wardian.syntax.types import (
     ABS_HEAP_TYPES,
@@ -21,6 +23,7 @@ from wardian.syntax.types import (
     FuncType,
     GlobalType,
     MemoryType,
+    RefType,
     SubType,
     TypeLimits,
     ref,
@@ -31,6 +34,19 @@ def test_reference_types_are_one_object_each() -> None:
     assert ref(True, FUNC) is FUNCREF
     assert ref(False, 7) is ref(False, 7)
     assert ref(False, 7) is not ref(True, 7)
+
+
+def test_nothing_stays_of_types_nobody_has() -> None:
+    """Else every module, even an invalid one, would leave some of itself in the process for ever."""
+    gc.collect()
+    before = len(types._CONCRETE)
+    kept = [ref(True, 10_000_000 + index) for index in range(1000)]
+    assert len(types._CONCRETE) == before + 1000 and kept[7] is ref(True, 10_000_007)
+    assert RefType(True, 10_000_007) == kept[7] and hash(RefType(True, 10_000_007)) == hash(kept[7])
+    assert RefType(False, 10_000_007) != kept[7] != RefType(True, 10_000_008)
+    del kept
+    gc.collect()
+    assert len(types._CONCRETE) == before
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ is validation's and the runtime's business, not this file's.
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import Final, TypeAlias, final
+from weakref import WeakValueDictionary
 
 from wardian.record import Record
 
@@ -77,11 +79,18 @@ HeapType: TypeAlias = "AbsHeapType | int"
 class RefType:
     """A reference type; make it with :func:`ref`, which interns."""
 
-    __slots__ = ("heap", "nullable")
+    __slots__ = ("__weakref__", "heap", "nullable")
 
     def __init__(self, nullable: bool, heap: HeapType) -> None:
         self.nullable = nullable
         self.heap = heap
+
+    def __eq__(self, other: object) -> bool:
+        # Usually one object is compared with itself; two that were interned by two threads at once are equal, too.
+        return isinstance(other, RefType) and self.nullable == other.nullable and self.heap == other.heap
+
+    def __hash__(self) -> int:
+        return hash((self.nullable, self.heap))
 
     def __repr__(self) -> str:
         if self.nullable and isinstance(self.heap, AbsHeapType):
@@ -93,16 +102,20 @@ _SHORTHAND: Final = {"none": "nullref", "nofunc": "nullfuncref", "noextern": "nu
 
 ValType: TypeAlias = "NumType | RefType"
 
-_REFS: Final[dict[tuple[bool, AbsHeapType | int], RefType]] = {}
-# An intern table: it only ever maps a key to the one object that stands for it, so it is no state.
+_REFS: Final = MappingProxyType[tuple[bool, HeapType], RefType](
+    {(nullable, heap): RefType(nullable, heap) for nullable in (False, True) for heap in ABS_HEAP_TYPES}
+)
+_CONCRETE: Final[WeakValueDictionary[tuple[bool, HeapType], RefType]] = WeakValueDictionary()
+# An intern table: it only ever maps a key to the one object that stands for it, so it is no state. That object is gone
+# with the last module that mentions it: of modules nobody has any more, nothing may be left, however many there were.
 
 
 def ref(nullable: bool, heap: HeapType) -> RefType:
     """The one :class:`RefType` for these parts."""
     key = (nullable, heap)
-    found = _REFS.get(key)
+    found = _REFS.get(key) or _CONCRETE.get(key)
     if found is None:
-        found = _REFS.setdefault(key, RefType(nullable, heap))
+        found = _CONCRETE.setdefault(key, RefType(nullable, heap))
     return found
 
 
