@@ -380,7 +380,7 @@ def _run(text: str, **config: object) -> tuple[list[object], Counter[str]]:
     return found, code.with_exceptions().refused + code.refused
 
 
-@pytest.mark.parametrize("checks", ["guard", "explicit"])
+@pytest.mark.parametrize("checks", ["guard", pytest.param("explicit", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("text", CALLS, ids=["several", "references", "objects", "memories"])
 def test_results_are_those_of_the_other_tier(text: str, checks: str) -> None:
     expected, _ = _run(text, opt="O2", checks=checks)
