@@ -13,7 +13,7 @@ import pytest
 
 import wardian
 from tests.escape.guest import engine, make, module
-from tests.support import Mode, level_params
+from tests.support import Mode, mode_params
 
 MANY = 300_000
 STOPS = 6
@@ -70,7 +70,7 @@ NAMES = ("table_fill", "table_copy", "table_refs", "table_init", "table_grow", "
          "array_fill", "array_copy", "array_init", "array_new")  # fmt: skip
 
 
-@pytest.mark.parametrize("mode", level_params())
+@pytest.mark.parametrize("mode", mode_params())
 def test_what_is_left_is_whole(mode: Mode) -> None:
     chance = random.Random(3)
     guest = module(TEXT, mode).instantiate()
@@ -102,7 +102,7 @@ def look(guest: wardian.Instance) -> None:
         exports.prepare()
 
 
-@pytest.mark.parametrize("mode", level_params())
+@pytest.mark.parametrize("mode", mode_params())
 def test_growing_is_all_or_nothing(mode: Mode) -> None:
     """A limit in the middle: refused as a whole, nothing of it is there."""
     limits = wardian.Limits(memory=3 << 16, table_elements=100)

@@ -114,6 +114,7 @@ def tables(owner: Any, user: Any) -> None:
     assert owner.table[3](1) == user.call(3, 1) == owner.table[5](1) == 101
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one", "two"), PAIRS)
 def test_the_owner_goes_first(one: Mode, two: Mode) -> None:
     """What is linked keeps what it is linked to, in whatever order they are dropped."""
@@ -132,6 +133,7 @@ def test_the_owner_goes_first(one: Mode, two: Mode) -> None:
     gc.collect()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("one", "two"), PAIRS)
 def test_objects_of_strangers_are_refused(one: Mode, two: Mode) -> None:
     """Two engines whose instances are not linked: every way in for an object of the other's is shut."""

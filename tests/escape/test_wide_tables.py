@@ -9,9 +9,9 @@ import pytest
 
 import wardian
 from tests.escape.guest import make, traps
-from tests.support import MODES, Mode, level_params
+from tests.support import MODES, Mode, mode_params
 
-every_level = pytest.mark.parametrize("mode", level_params())
+every_mode = pytest.mark.parametrize("mode", mode_params())
 
 TEXT = """(module (type $v (func (result i32)))
   (table $t (export "t") i64 4 1000 funcref) (table $x (export "x") i64 4 1000 externref) (table $s 4 funcref)
@@ -36,7 +36,7 @@ WIDE = (4, 5, 1 << 31, 1 << 32, (1 << 32) + 1, 1 << 33, 1 << 60, 1 << 61, 1 << 6
 OUT = "table_out_of_bounds"
 
 
-@every_level
+@every_mode
 def test_all_bits_of_an_index_count(mode: Mode) -> None:
     exports = make(TEXT, mode)
     for index in range(4):
@@ -66,7 +66,7 @@ def test_all_bits_of_an_index_count(mode: Mode) -> None:
     exports.copy(4, 4, 0)
 
 
-@every_level
+@every_mode
 def test_growth_counts_in_64_bits(mode: Mode) -> None:
     exports = make(TEXT, mode)
     for delta in (997, 1 << 31, (1 << 32) - 1, 1 << 32, (1 << 32) + 1, 1 << 61, (1 << 63) - 1, -(1 << 63), -1, -4):
