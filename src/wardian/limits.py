@@ -82,6 +82,13 @@ class Limits(Record):
     fuel: int = UNLIMITED_FUEL
     """Units a store's guests may spend; counted by engines with ``Config(fuel=True)`` only."""
 
+    def __post_init__(self) -> None:
+        for name, value in self.__dict__.items():
+            if type(value) is not int and not (isinstance(value, float) and name == "compile_time"):
+                raise TypeError(f"Limits({name}=...) is a number, not {value!r}")
+            if not value >= 0:
+                raise ValueError(f"Limits({name}=...) is at least 0, not {value!r}")
+
     def check(self, name: str, value: int) -> None:
         """Raise :class:`LimitExceeded` if ``value`` is above the bound ``name``."""
         bound = getattr(self, name)
