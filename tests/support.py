@@ -57,6 +57,10 @@ class Mode(NamedTuple):
 MODES = (
     *(Mode(opt, checks) for opt in ("O0", "O2", "baseline") for checks in ("guard", "explicit")),
     Mode("O2", "guard", "off"),
+    Mode("O2", "guard", "full"),
+    Mode("baseline", "guard", "full"),
+    Mode("O2", "masked"),
+    Mode("baseline", "masked"),
 )
 QUICK_MODE = MODES[0]
 

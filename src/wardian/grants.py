@@ -97,9 +97,11 @@ class Call(Record):
 
 @final
 class RealClock(Record):
-    """The clocks of the host; with ``step``, in steps of so many nanoseconds, which makes timing others harder."""
+    """The clocks of the host; with ``step``, in steps of so many nanoseconds, which makes timing others harder; with
+    ``jitter``, each step comes at a moment of its own somewhere in its time, which nobody can foresee."""
 
     step: int = 1
+    jitter: bool = False
 
 
 @final

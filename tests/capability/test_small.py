@@ -98,3 +98,16 @@ def test_coarse_clocks() -> None:
     started = time.monotonic()
     while clocks.now[ClockKind.MONOTONIC]() < 3_000_000:
         assert time.monotonic() - started < 5
+
+
+def test_blurred_clocks() -> None:
+    """They never go back, and take their steps at moments of their own: not where the host's clock is at a step."""
+    clocks = HostClocks(step=1_000_000, jitter=True)
+    now = clocks.now[ClockKind.MONOTONIC]
+    seen = [now()]
+    started = time.monotonic()
+    while seen[-1] < 20_000_000:
+        assert time.monotonic() - started < 5
+        if (found := now()) != seen[-1]:
+            seen.append(found)
+    assert seen == sorted(seen) and all(each % 1_000_000 == 0 for each in seen)

@@ -70,3 +70,31 @@ def test_calls_of_own_functions_and_of_others(mode: Mode) -> None:
         for index, code_ in ((2, "bad_signature"), (3, "indirect_call_to_null"), (4, "table_out_of_bounds")):
             with traps(code_):
                 function(index, 3)
+
+
+@pytest.mark.parametrize("tier", ["O2", "baseline"])
+def test_what_the_guest_leads_is_not_guessed(tier: str) -> None:
+    """At the level ``full`` nothing the guest chooses is an indirect branch, and a guess spoils what is loaded."""
+    for name in ("call_indirect", "br_table"):
+        lines = disassembled(code(GUESTS[name].text if name != "br_table" else JUMPS, tier, "guard", "full"))
+        text = "\n".join(map(str, lines))
+        assert not [line for line in lines if line.name == "jmp" and line.operands[0].startswith("*")], text
+        assert "lfence" in text or name == "br_table", text
+    hardened = disassembled(code(LOOKS, tier, "guard", "full"))
+    text = "\n".join(map(str, hardened))
+    assert ("lfence" in text) if tier == "baseline" else ("$0x3f" in text and "cmov" in text), text
+
+
+LOOKS = """(module (memory 1) (func (export "f") (param i32 i32) (result i32)
+  (if (result i32) (i32.lt_u (local.get 0) (local.get 1)) (then (i32.load (local.get 0))) (else (i32.const 0)))))"""
+
+
+@pytest.mark.parametrize("tier", ["O0", "O2", "baseline"])
+def test_masked_checks_cut_every_address(tier: str) -> None:
+    """Whatever comes out of the comparison: 32 bits of it, or as many as a larger memory's reservation has."""
+    wide = "(module (memory i64 1) (func (param i64) (result i32) (i32.load offset=8 (local.get 0))))"
+    lines = disassembled(code(wide, tier, "masked", "off"))
+    assert [line for line in lines if line.name.startswith("and")], lines
+    narrow = GUESTS["explicit load"].text
+    cut, plain = (disassembled(code(narrow, tier, checks, "off")) for checks in ("masked", "explicit"))
+    assert len(cut) > len(plain)

@@ -424,7 +424,7 @@ import os, wardian
 from wardian.isolation import kernel
 kernel.unshare(kernel.NEWUSER)
 engine = wardian.Engine(wardian.Config(cache={os.environ[GLUE]!r}, lazy=True))
-less = wardian.Isolation(accept=("cgroup", "landlock-scope", "landlock-network", "namespaces"))
+less = wardian.Isolation(accept=("cgroup", "landlock-scope", "branch-predictor", "landlock-network", "namespaces"))
 result = wardian.run({str(tmp_path / "hello.wasm")!r}, engine=engine, isolation=less)
 print(result.stdout, [layer.on for layer in result.isolation if layer.name.endswith("namespace")])
 try:

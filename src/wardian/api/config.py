@@ -6,7 +6,7 @@ import os
 from typing import Literal, final
 
 from wardian.compile.cache import LIMIT
-from wardian.compile.options import CodeOptions, Spectre
+from wardian.compile.options import Checks, CodeOptions, Spectre
 from wardian.limits import UNLIMITED_FUEL, Features, Limits
 from wardian.record import Record
 
@@ -18,9 +18,11 @@ class Config(Record):
     * ``opt``: ``"O2"`` compiles well, ``"baseline"`` at once, by copying machine code, ``"O0"`` is LLVM in a hurry;
       ``"auto"`` (default) begins with baseline and optimises what is hot, in the background, since optimising costs
       about a tenth of a millisecond per instruction.
-    * ``checks``: what bounds memory accesses: ``"guard"`` pages, or ``"explicit"`` comparisons. Both are exact.
+    * ``checks``: what bounds memory accesses: ``"guard"`` pages, ``"explicit"`` comparisons, or comparisons and
+      addresses that are ``"masked"`` to the memory's own reservation whatever came out of them. All are exact.
     * ``spectre``: what is done about code that runs because the processor guessed wrongly (docs/spectre.md): ``"off"``,
-      ``"basic"`` (indices and types are masked without branches where they are checked).
+      ``"basic"`` (indices and types are masked without branches where they are checked) or ``"full"`` (nothing that was
+      loaded on a guess is used, indirect branches are not guessed, clocks are coarse; slow).
     * ``fuel``: whether guests pay for what they do (docs/fuel.md); then ``Limits.fuel`` bounds it, and
       :attr:`Instance.fuel` is what is left. Costs up to a quarter of their speed.
     * ``deterministic``: the same module does the same everywhere: a NaN made by arithmetic has the same bits, and
@@ -34,7 +36,7 @@ class Config(Record):
     """
 
     opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
-    checks: Literal["guard", "explicit"] = "guard"
+    checks: Checks = "guard"
     spectre: Spectre = "basic"
     fuel: bool = False
     deterministic: bool = False
@@ -50,8 +52,8 @@ class Config(Record):
             raise ValueError(f"opt must be 'baseline', 'O0', 'O2' or 'auto', not {self.opt!r}")
         if not 1 <= self.tier_up < 1 << 28:
             raise ValueError(f"tier_up must be at least 1 and below 2**28, not {self.tier_up!r}")
-        if self.checks not in ("guard", "explicit"):
-            raise ValueError(f"checks must be 'guard' or 'explicit', not {self.checks!r}")
+        if self.checks not in ("guard", "explicit", "masked"):
+            raise ValueError(f"checks must be 'guard', 'explicit' or 'masked', not {self.checks!r}")
         if self.spectre not in ("off", "basic", "full"):
             raise ValueError(f"spectre must be 'off', 'basic' or 'full', not {self.spectre!r}")
         self.check_limits(self.limits)

@@ -26,7 +26,7 @@ class Profile(Record):
 
     name: str
     summary: str
-    checks: Literal["guard", "explicit"] = "guard"
+    checks: Literal["guard", "explicit", "masked"] = "guard"
     spectre: Literal["off", "basic", "full"] = "basic"
     threads: bool = True
     isolation: Literal["process"] | None = None
@@ -50,7 +50,7 @@ class Profile(Record):
 
     def clock(self) -> RealClock:
         """The host's clocks as guests see them."""
-        return RealClock(self.clock_step)
+        return RealClock(self.clock_step, jitter=self.clock_step > 1)
 
     def rows(self) -> list[tuple[str, str, str]]:
         """``(choice, what it is here, what that means)``."""
@@ -72,6 +72,7 @@ _MEANING: Final[Mapping[tuple[str, object], str]] = MappingProxyType(
     {
         ("checks", "guard"): "pages nobody can read stand behind every memory",
         ("checks", "explicit"): "every access is compared with the memory's length first",
+        ("checks", "masked"): "every access is compared, and cannot leave the memory's own pages whatever came of it",
         ("spectre", "off"): "nothing is done about wrong guesses of the processor",
         ("spectre", "basic"): "whatever a comparison bounds is masked as well",
         ("spectre", "full"): "and nothing that was loaded on a wrong guess is of use to anybody",

@@ -6,10 +6,13 @@ Invariant: monotonic time never goes back, and starts near zero for each guest, 
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Final, Protocol, final
+
+from wardian.digest import blake2b
 
 
 class ClockKind(IntEnum):
@@ -39,11 +42,11 @@ _HOST_NAMES: Final = ("time", "monotonic", "process_time", "thread_time")
 
 @final
 class HostClocks:
-    """The host's clocks, in steps of ``step`` nanoseconds."""
+    """The host's clocks, in steps of ``step`` nanoseconds, with ``jitter`` each at a moment nobody foresees."""
 
     __slots__ = ("now", "resolution")
 
-    def __init__(self, step: int = 1) -> None:
+    def __init__(self, step: int = 1, jitter: bool = False) -> None:
         start = time.monotonic_ns()
         monotonic = time.monotonic_ns
         self.now: tuple[Callable[[], int], ...] = (
@@ -53,7 +56,8 @@ class HostClocks:
             time.thread_time_ns,
         )
         if step > 1:
-            self.now = tuple(_coarse(now, step) for now in self.now)
+            blur = _blurred if jitter else _coarse
+            self.now = tuple(blur(now, step) for now in self.now)
         self.resolution = _resolution(step)
 
     def skip(self, duration: int) -> bool:
@@ -70,6 +74,20 @@ def _coarse(now: Callable[[], int], step: int) -> Callable[[], int]:
     def rounded() -> int:
         found = now()
         return found - found % step
+
+    return rounded
+
+
+def _blurred(now: Callable[[], int], step: int) -> Callable[[], int]:
+    """In steps, each taken at a moment within it that depends on a secret: who waits for one learns nothing of how
+    far it was. It never goes back, for the moment of a step is always the same."""
+    secret = os.urandom(16)
+
+    def rounded() -> int:
+        found = now()
+        begun = found - found % step
+        digest = blake2b(begun.to_bytes(16, "little"), digest_size=8, key=secret).digest()
+        return begun + step if found - begun >= int.from_bytes(digest, "little") % step else begun
 
     return rounded
 

@@ -62,7 +62,7 @@ def _machine() -> Iterator[Finding]:
     model = next((line.partition(":")[2].strip() for line in _cpu_lines() if line.startswith("model name")), "unknown")
     yield Finding("cpu", f"{model}, {os.cpu_count()} threads")
     guard = None if tested else "guard pages need Linux x86-64 signals; use --checks explicit"
-    yield Finding("memory checks", "guard, explicit" if tested else "explicit", guard)
+    yield Finding("memory checks", "guard, explicit, masked" if tested else "explicit, masked", guard)
 
 
 def _cpu_lines() -> list[str]:

@@ -56,7 +56,7 @@ ENGINE_OPTIONS: Final = (
         "-O0 compiles quickly, -O2 for speed; also opt-level=2 (default: by the module's size)",
         many=True,
     ),
-    Option(("--checks",), "KIND", "how memory accesses are bounded: guard (pages, default) or explicit (comparisons)"),
+    Option(("--checks",), "KIND", "how memory accesses are bounded: guard (pages, default), explicit or masked"),
     Option(
         ("--spectre",),
         "LEVEL",
@@ -190,8 +190,8 @@ _LEVELS: Final = MappingProxyType({"0": "O0", "2": "O2", "baseline": "baseline",
 
 
 def parse_checks(text: str | None) -> str | None:
-    if text not in (None, "guard", "explicit"):
-        raise usage(f"--checks {text} is not known", "--checks guard or --checks explicit")
+    if text not in (None, "guard", "explicit", "masked"):
+        raise usage(f"--checks {text} is not known", "--checks guard, --checks explicit or --checks masked")
     return text
 
 

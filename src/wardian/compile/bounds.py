@@ -5,7 +5,7 @@
 | changing a line; tests/escape/test_memory.py tries every width at size -1, 0 and +1 in every mode.                   |
 +----------------------------------------------------------------------------------------------------------------------+
 
-Two ways (the user's choice, ``checks=``):
+Three ways (the user's choice, ``checks=``):
 
 * ``explicit``: compare with the memory's length, branch to the trap, then access. Exact by construction.
 * ``guard``: a 32-bit index is a zero-extended 64-bit displacement, so base + index + offset + size stays inside the
@@ -13,6 +13,9 @@ Two ways (the user's choice, ``checks=``):
   the handler makes it a trap. Larger offsets, and 64-bit memories, use the explicit comparison. Accesses are
   ``volatile``, for otherwise LLVM may drop or move one, and with it the trap; but for those in loops of which
   :mod:`wardian.compile.versions` has found out that none of them traps.
+
+* ``masked``: ``explicit``, and what is added to the base is masked to the memory's reservation whatever came out of
+  the comparison: a comparison that LLVM got wrong, or the processor guessed wrongly, leads nowhere else.
 
 A shared memory may change, and grow, at any moment. It never shrinks and never moves, so a length read earlier is
 safe; the read itself is atomic. Plain accesses to it are ``volatile`` too: LLVM calls the result of an ordinary load
@@ -31,10 +34,10 @@ from collections.abc import Callable
 from typing import Final
 
 from wardian.compile import speculation
-from wardian.compile.emit import HOSTDATA, Value, const
+from wardian.compile.emit import CONSTANT, HOSTDATA, Value, const
 from wardian.compile.function import CTX, Lowering
 from wardian.vm.layout import MEMORY, SEGMENT, TABLE
-from wardian.vm.memory import GUARD
+from wardian.vm.memory import GUARD, INDEX_SPACE
 from wardian.vm.traps import TrapCode
 
 _NO_LENGTH: Final = 1 << 62
@@ -91,10 +94,10 @@ def checked(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> 
         # SAFETY: offset + size alone is past any length a memory can have.
         lo.trap_if(("true", "i1"), TrapCode.MEMORY_OUT_OF_BOUNDS)
         return ZERO
-    if not speculation.masks(lo):
+    if not speculation.masks(lo) or lo.facts.options.checks == "masked":
         lo.trap_if(_beyond(lo, index, end, length(lo, memory), is64), TrapCode.MEMORY_OUT_OF_BOUNDS)
         # SAFETY: index + offset + size <= length, so the addition does not wrap.
-        return b.binary("add", index, const(offset, "i64")) if offset else index
+        return _confined(lo, memory, b.binary("add", index, const(offset, "i64")) if offset else index)
     index = speculation.copy(lo, index)
     last = b.binary("add", index, const(end - 1, "i64"))
     # SAFETY: an index from 2^63 on does not fit, and below that the sum does not wrap, for end is at most 2^62.
@@ -112,6 +115,20 @@ def _beyond(lo: Lowering, index: Value, end: int, limit: Value, is64: bool) -> V
         return b.icmp("uge", index, first_bad)
     # SAFETY: index < 2^32 and end < 2^33, so the sum does not wrap in 64 bits.
     return b.icmp("ugt", b.binary("add", index, const(end, "i64")), limit)
+
+
+def _confined(lo: Lowering, memory: int, displacement: Value) -> Value:
+    """With ``masked`` checks, ``displacement`` as far as it stays in the memory's reservation."""
+    if lo.facts.options.checks != "masked":
+        return displacement
+    b = lo.b
+    # SAFETY: the mask is opaque, so LLVM does not leave it out for being without effect, which it is if all is well;
+    # 4 GiB are reserved for every memory, GUARD follows, and a larger memory has a mask of its own.
+    mask = const(INDEX_SPACE - 1, "i64")
+    if lo.facts.memories[memory].limits.is64:
+        definition = lo.pointer_at(lo.facts.layout.memories + 8 * memory)
+        mask = b.load(b.offset(definition, MEMORY.at["mask"]), "i64", CONSTANT)
+    return b.binary("and", b.opaque(displacement), mask)
 
 
 def check_range(
@@ -143,7 +160,9 @@ def _no_room(lo: Lowering, start: Value, count: Value, limit: Value) -> Value:
 def check_memory(lo: Lowering, memory: int, start: Value, count: Value) -> tuple[Value, Value]:
     """:func:`check_range` for a range of a memory."""
     code = TrapCode.MEMORY_OUT_OF_BOUNDS
-    return check_range(lo, start, count, lambda masked: length(lo, memory, masked=masked), code)
+    start, count = check_range(lo, start, count, lambda masked: length(lo, memory, masked=masked), code)
+    # SAFETY: a range that begins in the reservation and leaves it meets the guard, which comes first.
+    return _confined(lo, memory, start), count
 
 
 def check_table(lo: Lowering, table: int, start: Value, count: Value) -> tuple[Value, Value]:

@@ -10,7 +10,7 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, final
 
 from wardian.compile.artifact import Functions, decode_images, encode_images
 from wardian.compile.fingerprint import build_id, key
@@ -253,14 +253,15 @@ class Compiler:
         from wardian.compile.lowering import function_text
 
         facts = ModuleFacts(ctx.module, options, hints)
-        preamble = self.backend().preamble()
+        preamble = self.backend().preamble(options.spectre)
         out = []
         for index in indices:
             mine = facts
             if options.opt == "O2" and self.is_too_much(ctx, options, index, hints):
                 mine = ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints)
             text = functools.partial(function_text, mine, ctx, index, preamble)
-            out.append((index, *self._linked(index, text, mine.options.opt)))
+            quick: Literal["O0", "O1"] = "O1" if options.spectre == "full" else "O0"
+            out.append((index, *self._linked(index, text, "O2" if mine.options.opt == "O2" else quick)))
         return out
 
     def is_too_much(
@@ -289,18 +290,17 @@ class Compiler:
         from wardian.compile.lowering import continuation_text
 
         facts = ModuleFacts(ctx.module, options, hints)
-        return self._linked(
-            index, functools.partial(continuation_text, facts, ctx, index, self.backend().preamble(), resume), "O2"
-        )
+        preamble = self.backend().preamble(options.spectre)
+        return self._linked(index, functools.partial(continuation_text, facts, ctx, index, preamble, resume), "O2")
 
-    def _linked(self, index: int, text: Callable[[bool], str], opt: str) -> tuple[bytes, int]:
+    def _linked(self, index: int, text: Callable[[bool], str], opt: Literal["O0", "O1", "O2"]) -> tuple[bytes, int]:
         """Code and entry offset of a function given as ``text(split)`` (:func:`function_text`)."""
         from wardian.compile.frames import fits, with_frame
         from wardian.compile.link import flatten
 
         symbol = function_symbol(index)
         for split in (False, True):
-            image = flatten(self.backend().object(text(split), "O2" if opt == "O2" else "O0"))
+            image = flatten(self.backend().object(text(split), opt))
             assert not image.data, "guest code has no data"
             if fits(image, symbol):
                 break

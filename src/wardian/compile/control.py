@@ -6,11 +6,12 @@ from types import MappingProxyType
 from typing import Final
 
 from wardian.compile import bounds, heap, speculation
-from wardian.compile.emit import CONSTANT, HINT, HOSTDATA, Value, const
+from wardian.compile.emit import CONSTANT, HINT, HOSTDATA, Emitter, Value, const
 from wardian.compile.exceptions import land_exceptions
-from wardian.compile.function import CTX, FamilyTable, Frame, Lowering
+from wardian.compile.function import CTX, RET, FamilyTable, Frame, Lowering
 from wardian.syntax import families as f
 from wardian.syntax.types import FuncType, HeapType, ref
+from wardian.vm import abi
 from wardian.vm.layout import FUNCREF
 from wardian.vm.traps import TrapCode
 
@@ -188,8 +189,31 @@ def call(lo: Lowering, fam: f.Call, imm: int) -> None:
 def call_known(lo: Lowering, function: int, imported: bool, type: FuncType, *, tail: bool) -> None:
     """Call a function of the index space."""
     target = lo.func_ref(function)
+    if not imported and lo.facts.options.spectre == "full" and not lo.facts.is_stencil and not abi.on_stack(type):
+        lo.call_code(_way(lo, function, type), CTX, type, tail)
+        return
     context = lo.b.load(lo.b.offset(target, FUNCREF.at["context"]), "ptr", CONSTANT) if imported else CTX
     lo.call_ref(target, type, context, tail)
+
+
+def _way(lo: Lowering, function: int, type: FuncType) -> Value:
+    """A function of its own that goes on to a defined one.
+
+    Where indirect branches are not guessed, every call would cost dozens of cycles. This one always leads to the same
+    place, and what the guest can lead anywhere does not teach the processor, so here it may guess (docs/spectre.md).
+    """
+    name, b = f"@way{function}", Emitter()
+    params: list[Value] = [CTX]
+    if len(type.results) > abi.MAX_REGISTER_RESULTS:
+        params.append(RET)
+    params += [(f"%p{i}", lo.facts.llvm(t)) for i, t in enumerate(type.params)]
+    params += [("%pad", pad) for pad in abi.pads(type, lo.facts.types)]
+    at = b.offset(CTX, lo.facts.layout.func_ref(function)[1])
+    result = abi.result_type(type.results, lo.facts.types)
+    b.tail_call(result, b.load(b.offset(at, FUNCREF.at["code"]), "ptr", ""), params, False)
+    declared = ", ".join(f"{kind} {text}" for text, kind in params)
+    lo.b.declared.add("\n".join([f"define hidden tailcc {result} {name}({declared}) #2 {{", *b.lines, "}"]))
+    return name, "ptr"
 
 
 def call_indirect(lo: Lowering, fam: f.CallIndirect, imm: tuple[int, int]) -> None:

@@ -36,6 +36,9 @@ MASKING: Final = ("avx512", "avx10")
 """Features that are never used: LLVM folds even a volatile load into an instruction that masks it, which does not fault
 where the mask is off, and the trap the load stands for is lost."""
 
+THUNKS: Final = {"x86_64": "+retpoline-indirect-calls,+retpoline-indirect-branches"}
+"""Architecture -> features with which indirect branches are not guessed."""
+
 OPTIONS: Final = {"x86_64": ("-x86-cmov-converter-force-mem-operand=false",)}
 """Architecture -> options of LLVM's own. Converted, a conditional move of a loaded value becomes a branch around the
 load, even a volatile one, and the trap it stands for is lost."""
@@ -89,18 +92,29 @@ class Backend:
             llvm.set_option("wardian", option)
         self._target = llvm.Target.from_triple(self.triple)
 
-    def preamble(self) -> str:
+    def preamble(self, spectre: str = "off") -> str:
         """Target lines, attribute groups #0 and #1 of guest functions, and the stack pointer's name (metadata !7).
+
+        ``spectre``: with ``"full"`` LLVM hardens loads, and indirect branches go through thunks that are not guessed,
+        but for functions of group #2.
 
         Under #0 LLVM may not turn a call into a jump on its own (``musttail`` still is one): endless recursion has to
         exhaust the stack rather than loop for ever, and a backtrace shows every caller. #1 is for functions with
         ``tail`` calls that are to be jumps; their ordinary calls are marked.
         """
         attributes = f'nounwind "frame-pointer"="all" "no-builtins" "target-cpu"="{self.cpu}"{PROTECTED[self.arch]}'
+        group = ""
+        if spectre == "full":
+            plain = f'noinline nounwind "no-builtins" "target-cpu"="{self.cpu}"{PROTECTED[self.arch]}'
+            group = f"attributes #2 = {{ {plain} }}\n"
+            more = ",".join(filter(None, [self.features, THUNKS.get(self.arch, "")]))
+            # Without a red zone, for a hardened caller else looks for the address it was returned to where
+            # tailcc has had the callee remove it together with stack parameters.
+            attributes += f' speculative_load_hardening noredzone "target-features"="{more}"'
         return (
             f'target triple = "{self.triple}"\n'
             f'attributes #0 = {{ {attributes} "disable-tail-calls"="true" }}\nattributes #1 = {{ {attributes} }}\n'
-            f'!7 = !{{!"{REGISTER[self.arch]}"}}\n'
+            f'{group}!7 = !{{!"{REGISTER[self.arch]}"}}\n'
         )
 
     def stencil_preamble(self) -> str:
@@ -141,8 +155,12 @@ class Backend:
             )
         return machine
 
-    def object(self, text: str, opt: Literal["O0", "O2"]) -> bytes:
-        """Compile LLVM text to an ELF object. Raises ``RuntimeError`` if the text is not valid LLVM (our bug)."""
+    def object(self, text: str, opt: Literal["O0", "O1", "O2"]) -> bytes:
+        """Compile LLVM text to an ELF object. Raises ``RuntimeError`` if the text is not valid LLVM (our bug).
+
+        ``O1`` is ``O0`` with LLVM's usual way of choosing instructions: what the quick one leaves, hardening of loads
+        cannot cope with (LLVM 22 aborts the process: "Unlowered EFLAGS copy").
+        """
         with self._lock:
             return self._object(text, opt)
 
@@ -156,11 +174,11 @@ class Backend:
     def _assemble(self, text: str) -> bytes:
         return bytes(self._fixed().emit_object(llvm.parse_assembly(text)))
 
-    def _object(self, text: str, opt: Literal["O0", "O2"]) -> bytes:
+    def _object(self, text: str, opt: Literal["O0", "O1", "O2"]) -> bytes:
         machine = self._machine(opt)
         module = llvm.parse_assembly(text)
         module.verify()
-        if opt != "O0":
+        if opt == "O2":
             tuning = llvm.create_pipeline_tuning_options(speed_level=2)
             builder = llvm.create_pass_builder(machine, tuning)
             builder.getModulePassManager().run(module, builder)

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, TypeAlias, final
 
 from wardian.record import Record
 
+Checks: TypeAlias = Literal["guard", "explicit", "masked"]
 Spectre: TypeAlias = Literal["off", "basic", "full"]
 
 
@@ -17,7 +18,7 @@ class CodeOptions(Record):
 
     opt: Literal["O0", "O2", "baseline"] = "O2"
     """``baseline``: stencils, and O0 for a function that needs what no stencil does."""
-    checks: Literal["guard", "explicit"] = "explicit"
+    checks: Checks = "explicit"
     spectre: Spectre = "off"
     """Against what the processor does on a wrong guess (:mod:`wardian.compile.speculation`)."""
     exceptions: bool = False
@@ -64,7 +65,7 @@ class CodeOptions(Record):
 _OPTS: Final = ("O0", "O2", "baseline")
 _PROTECTION: Final[Mapping[str, tuple[object, ...]]] = MappingProxyType(
     {
-        "checks": ("guard", "explicit"),
+        "checks": ("guard", "explicit", "masked"),
         "spectre": ("off", "basic", "full"),
         "fuel": (False, True),
         "deterministic": (False, True),

@@ -69,6 +69,7 @@ def lock_in(bounds: Bounds, directories: Sequence[Directory], before: Sequence[L
     report.append(attempt("non-dumpable", kernel.make_undumpable))
     report.append(attempt("no-new-privs", kernel.no_new_privileges))
     report.append(attempt("capabilities", kernel.drop_capabilities))
+    report.append(attempt("branch-predictor", kernel.clear_predictor))
     report += _landlock(directories)
     report.append(attempt("seccomp", lambda: _seccomp(bool(directories))))
     order = list(LAYERS)

@@ -26,6 +26,7 @@ LAYERS: Final = MappingProxyType(
         "ipc-namespace": "no shared memory segments or queues of others",
         "capabilities": "no privilege of root, should the caller have any",
         "no-new-privs": "no program it could start would have more rights than it",
+        "branch-predictor": "the branch predictor forgets when the processor changes to the worker, or from it",
         "landlock-files": "no file but beneath the directories granted, for reading only where so granted",
         "landlock-network": "no TCP port can be bound or connected to",
         "landlock-scope": "no signals and abstract sockets to processes outside",
@@ -35,9 +36,10 @@ LAYERS: Final = MappingProxyType(
 )
 """Every layer, in the order in which they are put on, and what it means."""
 
-DISPENSABLE: Final = ("cgroup", "landlock-scope")
-"""Layers that do without being asked: few machines delegate control groups, whose work the limits do as well, and what
-the newest kernels' scopes forbid needs system calls that are forbidden."""
+DISPENSABLE: Final = ("cgroup", "landlock-scope", "branch-predictor")
+"""Layers that do without being asked: few machines delegate control groups, whose work the limits do as well, what the
+newest kernels' scopes forbid needs system calls that are forbidden, and of kernels that let no process ask for an
+indirect branch prediction barrier (PR_SPEC_INDIRECT_BRANCH) some do it always and some processors need none."""
 
 NAMESPACES: Final = tuple(name for name in LAYERS if name.endswith("-namespace"))
 

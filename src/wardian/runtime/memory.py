@@ -55,12 +55,13 @@ class MemoryInstance:
         size = declared.limits.min << declared.page_size_log2
         most = declared.limits.max
         bound = limit if most is None else min(limit, most << declared.page_size_log2)
-        reserved = MEMORY_SLOT
+        reserved, room = MEMORY_SLOT, INDEX_SPACE
         if size > limit:
             raise exceeded("memory", f"a memory of {size} bytes is more than the limit of {limit}")
         if bound > INDEX_SPACE:
             # Only a 64-bit memory can be this large, and it is always checked explicitly.
-            reserved = -(-(bound + GUARD) // MEMORY_SLOT) * MEMORY_SLOT
+            room = 1 << (bound - 1).bit_length()
+            reserved = -(-(room + GUARD) // MEMORY_SLOT) * MEMORY_SLOT
         self.limit = bound
         self.block = Block(MEMORY.size)
         self._words = self.block.words
@@ -73,6 +74,7 @@ class MemoryInstance:
         self.parking = Parking() if declared.shared else None
         self.base = process.new_slot(reserved)
         self.block[MEMORY.at["base"]] = self.base
+        self.block[MEMORY.at["mask"]] = room - 1
         self.peak = 0
         self.refused = False
         """Was it not allowed to grow though its type says it may?"""

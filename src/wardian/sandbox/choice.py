@@ -7,15 +7,19 @@ error.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
 from wardian.api.profile import Profile
-from wardian.grants import ClockGrant, FrozenClock, TerminalGrant
+from wardian.grants import ClockGrant, FrozenClock, RealClock, TerminalGrant
 
 if TYPE_CHECKING:
     from wardian.isolation.policy import Isolation
+
+
+BLURRED: Final = RealClock(step=100_000, jitter=True)
+"""The clocks of guests of an engine with the Spectre level ``full``, unless others are granted."""
 
 
 class Wishes(NamedTuple):
@@ -51,7 +55,8 @@ def decide(wishes: Wishes) -> Choice:
         _check(engine.config, profile)
     if wishes.deterministic and not engine.config.deterministic:
         raise ValueError("deterministic needs an engine that is: Engine(Config(deterministic=True))")
-    clock, seed = wishes.clock or profile.clock(), wishes.seed
+    usual = BLURRED if engine.config.spectre == "full" and profile.clock_step == 1 else profile.clock()
+    clock, seed = wishes.clock or usual, wishes.seed
     if engine.config.deterministic:
         clock, seed = wishes.clock or FrozenClock(), 0 if seed is None else seed
     return Choice(engine, wishes.isolation or profile.isolation, wishes.terminal or profile.terminal, clock, seed)

@@ -83,8 +83,9 @@ ACTIVATION: Final = Struct(
 """One per entry from Python into a guest, on the native stack. The ``prev_*`` are words of the store, put back on
 leaving: a Python finaliser may enter while an exception is pending, and a guest may be stopped with one."""
 
-MEMORY: Final = Struct(("base", 8), ("length", 8))
-"""``length`` in bytes. ``base`` never changes while the memory lives."""
+MEMORY: Final = Struct(("base", 8), ("length", 8), ("mask", 8))
+"""``length`` in bytes. ``base`` never changes while the memory lives, nor does ``mask``: a power of two less 1, and at
+least as far as that beyond ``base`` (and :data:`wardian.vm.memory.GUARD` more) there is nothing but this memory."""
 
 TABLE: Final = Struct(("base", 8), ("length", 8))
 """``length`` in elements of 8 bytes; ``base`` changes when the table grows."""

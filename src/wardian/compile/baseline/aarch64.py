@@ -151,6 +151,7 @@ SYNTAX: Final = Syntax(
     others=_others,
     call="\tbl",
     rewritten=_rewritten,
+    fenced=None,
 )
 
 # -- fields ------------------------------------------------------------------------------------------------------------

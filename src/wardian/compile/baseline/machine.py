@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -84,6 +84,45 @@ def _rewritten(text: str) -> str:
     return _RELATIVE_HOLE.sub(lambda found: f"\t{_TAKES[found[2]]}\t${found[1]}, ", text.replace("@PLT", ""))
 
 
+_BRANCH: Final = re.compile(r"^(\tj\w+\t)(\S+)$")
+
+
+def _fenced(lines: Sequence[str], led: bool) -> list[str]:
+    """Nothing runs on a guess: a fence on both ways of every branch, and where a call returns to. ``led``: what the
+    code calls or jumps to is the guest's choice; then that is not guessed either, for a return to a place it has just
+    been called from leads there (a "retpoline")."""
+    out: list[str] = []
+    branches = {line: found for line in lines if not line.startswith("\tjmp") and (found := _BRANCH.match(line))}
+    landings = {branch[2] for branch in branches.values()}
+    for line in lines:
+        branch = branches.get(line)
+        if branch and not branch[2].startswith((".L", "trap_")):
+            opposite = _opposite(branch[1])
+            assert opposite is not None, f"the opposite of {line!r} cannot be said"
+            out += [f"{opposite}7f", _FENCE, f"\tjmp\t{branch[2]}", "7:", _FENCE]
+        elif branch or line.removesuffix(":") in landings:
+            out += [line, _FENCE]
+        elif led and line.startswith("\tcall") and "*" in line:
+            target = line.partition("*")[2]
+            out += [f"\tmovq\t{target}, %r11", "\tjmp\t9f", "8:", *_unguessed("%r11"), "9:", "\tcallq\t8b", _FENCE]
+        elif led and line.startswith("\tjmp") and "*" in line:
+            out += _unguessed(line.partition("*")[2])
+        elif line.startswith("\tcall"):
+            out += [line, _FENCE]
+        else:
+            out.append(line)
+    return out
+
+
+_FENCE: Final = "\tlfence"
+
+
+def _unguessed(target: str) -> list[str]:
+    """A jump to where a register says."""
+    trap = ["\tcallq\t7f", "6:", "\tpause", _FENCE, "\tjmp\t6b", "7:"]
+    return [*trap, f"\tmovq\t{target}, (%rsp)", "\tretq"]
+
+
 SYNTAX: Final = Syntax(
     comment="#",
     sigil="%",
@@ -91,12 +130,13 @@ SYNTAX: Final = Syntax(
     jump=re.compile(r"^\tjmp\t([A-Za-z_]\w*)$"),
     jump_to="\tjmp\t",
     leaves=("\tjmp", "\tret"),
-    conditional=re.compile(r"^(\tj\w+\t)(\S+)$"),
+    conditional=_BRANCH,
     opposite=_opposite,
     near=None,
     others=lambda used: {},
     call="\tcall",
     rewritten=_rewritten,
+    fenced=_fenced,
 )
 RELOCATIONS: Final[Mapping[int, str]] = MappingProxyType({1: WIDE, 2: JUMP, 4: JUMP, 10: NUMBER, 11: NUMBER})
 """R_X86_64_64, _PC32, _PLT32, _32, _32S."""

@@ -8,7 +8,7 @@ taken apart by tests, and have not run on hardware.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol, final
 
 from wardian.record import Record
@@ -65,6 +65,9 @@ class Syntax(Record):
     """What a call begins with. Nobody may rename registers in a stencil that has one."""
     rewritten: Callable[[str], str]
     """Text in which symbols are addresses, with holes as numbers and labels near by."""
+    fenced: Callable[[Sequence[str], bool], list[str]] | None
+    """Lines with which nothing runs that was only guessed (``spectre="full"``), if the machine has that; the flag: what
+    they call or jump to is the guest's choice."""
 
 
 class Machine(Protocol):

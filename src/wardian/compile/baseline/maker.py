@@ -55,11 +55,11 @@ class Maker:
         self._is64 = flavour.is64
         self._texts: dict[str, str] = {}
         self._declared: set[str] = set()
-        self._names: dict[object, str] = {}
+        self._names: dict[tuple[object, ...], str] = {}
         self._wants: list[Want] = []
         self._raw: list[tuple[str, int, str]] = []
 
-    def template(self, key: object, build: Callable[[Template], bool | None]) -> str:
+    def template(self, key: tuple[object, ...], build: Callable[[Template], bool | None]) -> str:
         """Name of the template of ``key``, built once. ``build`` tells whether it has ended the function itself."""
         name = self._names.get(key)
         if name is None:
@@ -129,7 +129,17 @@ class Maker:
         declared = [f"declare dso_local {self.machine.CONVENTION} void @{symbol}({types})" for symbol in symbols]
         lines = [backend.stencil_preamble(), *declared, "@table = external hidden global i8", declarations(text)]
         lines += [*sorted(self._declared), text, METADATA]
-        return bodies(backend.assembly("\n".join(lines)), self.machine.SYNTAX)
+        found, constants = bodies(backend.assembly("\n".join(lines)), self.machine.SYNTAX)
+        if self.facts.options.spectre == "full":
+            fenced = self.machine.SYNTAX.fenced
+            assert fenced is not None, "without fences there are no stencils of this level"
+            led = {name for key, name in self._names.items() if str(key[0]).startswith(_LED)}
+            found = {name: body._replace(lines=tuple(fenced(body.lines, name in led))) for name, body in found.items()}
+        return found, constants
+
+
+_LED: Final = ("call indirect", "call ref", "br_table")
+"""What the names of groups begin with whose calls and jumps go where the guest says."""
 
 
 @final

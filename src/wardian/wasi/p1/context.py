@@ -273,4 +273,4 @@ def was_cut(stream: OutputStream) -> bool:
 def _clocks(grant: ClockGrant) -> Clocks:
     if isinstance(grant, FrozenClock):
         return FrozenClocks(grant.start, grant.tick)
-    return HostClocks(grant.step)
+    return HostClocks(grant.step, grant.jitter)
