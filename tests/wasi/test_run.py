@@ -161,7 +161,7 @@ def test_reactors() -> None:
     assert wardian.run(module, invoke="_initialize").values == ()
 
 
-@pytest.mark.parametrize("grant", [{"stdin": bytes}, {"dirs": {"/": wardian.Tree()}}, {"sockets": (0,)}])
+@pytest.mark.parametrize("grant", [{"dirs": {"/": wardian.Tree()}}, {"sockets": (0,)}])
 def test_what_cannot_cross_to_another_process(words: wardian.Module, grant: Any) -> None:
     with pytest.raises(TypeError, match="process of its own"):
         wardian.run(words, isolation="process", **grant)
