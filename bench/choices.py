@@ -43,11 +43,12 @@ CHOICES: Final = (
         "the same as guard pages, without signals and address space",
     ),
     Choice("`checks=explicit`", "checks=explicit", _EXPLICIT, "and a comparison that was guessed wrongly"),
+    Choice("`checks=masked`", "checks=masked", ("--checks", "masked"), "and one that was compiled wrongly"),
     Choice("`timeout`", "spectre=basic armed", ("-W", "timeout=60s"), "guests that run for too long"),
     Choice("`fuel`", "spectre=basic fuel", ("-W", _MUCH), "the same, at the same instruction every time"),
     Choice("`deterministic`", "spectre=basic deterministic", ("--deterministic",), "results that are another each day"),
     Choice("`isolation=process`", "", ("--isolate",), "whoever broke all of the above: the kernel does"),
-    Choice("profile `paranoid`", "checks=explicit spectre=full", ("--profile", "paranoid"), "all of it but deadlines"),
+    Choice("profile `paranoid`", "checks=masked spectre=full", ("--profile", "paranoid"), "all of it but deadlines"),
 )  # fmt: skip
 
 

@@ -98,7 +98,7 @@ PROFILES: Final[Mapping[str, Profile]] = MappingProxyType(
             Profile(
                 "paranoid",
                 "for code that is an attack: two walls, and no clock worth the name",
-                checks="explicit",
+                checks="masked",
                 spectre="full",
                 threads=False,
                 isolation="process",
