@@ -113,7 +113,8 @@ def choices(rounds: int, only: list[str]) -> Section:
     which = f" ({', '.join(p.name for p in programs)})" if len(programs) <= 12 else ""
     usual = f"{plain.seconds * 1e3:.0f} ms and {plain.memory / 1024:.0f} MiB"
     text = (
-        f"Peak: times as slow as the profile `fast`, geometric mean over {len(programs)} programs{which} (and the worst), "
+        f"Peak: times as slow as the profile `fast`, geometric mean over {len(programs)} programs{which} (and the "
+        "worst), "
         "compiled at O2 and warm. Start and memory: `wardian run` of a guest that prints a line, its code in the cache,"
         f" beside the {usual} of `fast`. `python -m bench choices --write` makes this table."
     )
