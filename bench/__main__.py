@@ -1,6 +1,6 @@
 """``python -m bench [SECTION...] [--rounds N] [--only TEXT] [--write]``: everything side by side.
 
-Sections: peak armed fuel protection choices start compile growth boundary instances wasi files terminal isolation
+Sections: peak armed fuel choices start compile growth boundary instances wasi files terminal isolation
 threads; without any, all. Prints the tables; ``--write`` puts them into docs/performance.md (choices into
 docs/security.md). Contestants that are not installed are left out.
 ``--only`` picks programs by a part of their name; WARDIAN_BENCH_TIERS=O2,baseline picks tiers.
@@ -27,7 +27,6 @@ SECTIONS: Final[Mapping[str, str]] = MappingProxyType(
         "armed": "bench.peak",
         "fuel": "bench.peak",
         "choices": "bench.choices",
-        "protection": "bench.peak",
         "start": "bench.start",
         "compile": "bench.compiling",
         "growth": "bench.compiling",

@@ -13,13 +13,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench.contest import ROOT, Time, compare, geometric, speed
+from bench.isolation import SMALL
 from bench.program import chosen, manifest, own
 from bench.report import Section, Table
-
-_SMALL: Final = """(module
-  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-  (memory (export "memory") 1) (data (i32.const 0) "\\10\\00\\00\\00\\06\\00\\00\\00") (data (i32.const 16) "hello\\n")
-  (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
 
 
 class Choice(NamedTuple):
@@ -63,7 +59,7 @@ def _starts(rounds: int) -> dict[str, Start]:
     found: dict[str, list[Start]] = {choice.name: [] for choice in CHOICES}
     with tempfile.TemporaryDirectory() as scratch:
         guest = Path(scratch) / "hello.wat"
-        guest.write_text(_SMALL)
+        guest.write_text(SMALL)
         env = {**os.environ, "WARDIAN_CACHE": scratch, "PYTHONPATH": str(ROOT / "src")}
         for turn in range(4 * rounds + 2):
             for choice in CHOICES:

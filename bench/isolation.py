@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from bench.report import Section, Table
 
-_SMALL: Final = """(module
+SMALL: Final = """(module
   (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
   (memory (export "memory") 1) (data (i32.const 0) "\\10\\00\\00\\00\\06\\00\\00\\00") (data (i32.const 16) "hello\\n")
   (func (export "_start") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"""
@@ -40,7 +40,7 @@ def _runs(rounds: int) -> Table:
     from wardian.sandbox.isolated import filler
     from wardian.text.parse import assemble
 
-    module = assemble(_SMALL, wardian.Features(), wardian.Limits())
+    module = assemble(SMALL, wardian.Features(), wardian.Limits())
     engine = wardian.Engine(wardian.Config(lazy=True))
     any_ = wardian.Isolation(accept=tuple(LAYERS))
     began = time.perf_counter()
@@ -62,7 +62,7 @@ def _pools(rounds: int) -> Table:
     from wardian.isolation.policy import LAYERS
     from wardian.text.parse import assemble
 
-    module = assemble(_SMALL, wardian.Features(), wardian.Limits())
+    module = assemble(SMALL, wardian.Features(), wardian.Limits())
     job = wardian.Job(module, isolation=wardian.Isolation(accept=tuple(LAYERS)))
     count = 100 * rounds
     rows = []

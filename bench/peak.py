@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from typing import Final
@@ -117,24 +116,3 @@ def fuel(rounds: int, only: list[str]) -> Section:
     return section._replace(tables=[costs_table, *section.tables])
 
 
-CHOICES: Final = (
-    "O2 spectre=off",
-    "O2 spectre=basic",
-    "O2 checks=explicit spectre=off",
-    "O2 checks=explicit spectre=basic",
-    "O2 spectre=full",
-)
-
-
-def protection(rounds: int, only: list[str]) -> Section:
-    """What each way of protecting memory costs at the peak."""
-    modes = os.environ.get("WARDIAN_BENCH_CHOICES", ",".join(CHOICES)).split(",")
-    contestants = [f"wardian {mode}" for mode in modes]
-    with tempfile.TemporaryDirectory() as scratch:
-        found = _measure(contestants, contestants[0], chosen(own() + manifest(scratch), only), rounds)
-    return _section(
-        "protection", "What protection costs",
-        f"How many times as fast as {modes[0]} programs run that are compiled and warm, "
-        "by CPU time: median of rounds in which every contestant has its turn.",
-        contestants[0], contestants, found,
-    )  # fmt: skip

@@ -24,7 +24,8 @@ class Config(Record):
       ``"basic"`` (indices and types are masked without branches where they are checked) or ``"full"`` (nothing that was
       loaded on a guess is used, indirect branches are not guessed, clocks are coarse; slow).
     * ``fuel``: whether guests pay for what they do (docs/fuel.md); then ``Limits.fuel`` bounds it, and
-      :attr:`Instance.fuel` is what is left. Costs up to a quarter of their speed.
+      :attr:`Instance.fuel` is what is left. Costs a seventh of their speed on average, half where they do little but
+      call.
     * ``deterministic``: the same module does the same everywhere: a NaN made by arithmetic has the same bits, and
       :func:`wardian.run` gives guests made-up time and randomness unless told otherwise (docs/determinism.md).
     * ``tier_up``: under ``"auto"``, after how many calls (or eight times as many turns of its loops) a function is

@@ -331,8 +331,8 @@ class Unknown(int):
     """A number that is only known when code is copied (:mod:`wardian.compile.baseline.holes`)."""
 
     def text(self, type: str) -> str:
-        """How it is written where ``type`` is wanted."""
-        raise NotImplementedError
+        """How it is written where ``type`` is wanted: as it prints, unless a subclass tells types apart."""
+        return str(self)
 
 
 def const(value: int, type: str) -> Value:

@@ -33,7 +33,7 @@ def bind(process: Process) -> None:
     def trap(func: Any) -> None:
         error = current_trap(process)
         root = instance_of(func).store.root()
-        root.fuel = root.fuel  # what could not be paid is no debt
+        root.forgive()
         if not root.running() and root.stopping() is TrapCode.INTERRUPT:
             root.settle()
         raise error

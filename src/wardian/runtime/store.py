@@ -219,6 +219,11 @@ class Store:
             raise ValueError(f"fuel must be at least 0 and below 2**63, not {units}")
         self.root().block[STORE.at["fuel"]] = units
 
+    def forgive(self) -> None:
+        """What a guest could not pay is no debt: whoever gives fuel next gives all of it."""
+        if not self.fuel:
+            self.fuel = 0
+
     # -- running -------------------------------------------------------------------------------------------------------
 
     def running(self) -> bool:
