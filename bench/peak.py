@@ -114,5 +114,3 @@ def fuel(rounds: int, only: list[str]) -> Section:
     )  # fmt: skip
     costs_table = ("Times as slow as without fuel:", Table(["", "geometric mean", "worst"], rows))
     return section._replace(tables=[costs_table, *section.tables])
-
-
