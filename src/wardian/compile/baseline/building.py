@@ -5,6 +5,7 @@ Invariant: a package without the file works all the same, so nothing that goes w
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,6 +55,10 @@ class BuildPy(build_py):  # type: ignore[misc]
 
     def run(self) -> None:
         """See the class."""
+        if not self.editable_mode:
+            # A module that has gone since an earlier build in this folder would be packed with the others,
+            # and the file's digest of the sources would not fit what is installed.
+            shutil.rmtree(Path(self.build_lib) / "wardian", ignore_errors=True)
         super().run()
         here = Path(__file__).parent
         target = here if self.editable_mode else Path(self.build_lib) / "wardian" / "compile" / "baseline"
