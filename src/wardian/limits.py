@@ -57,7 +57,7 @@ class Limits(Record):
     tags: int = 1_000_000
     data_segments: int = 100_000
     element_segments: int = 10_000_000
-    tables: int = 100_000
+    tables: int = 1_000
     memories: int = 100
     parameters: int = 1_000
     results: int = 1_000

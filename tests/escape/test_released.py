@@ -1,6 +1,7 @@
-"""Memory that nobody has any more: gone, inaccessible, zero for whoever gets its place; sealed code stays sealed.
+"""Guards around whatever a guest indexes; memory that nobody has any more: gone, or zero for whoever gets its place.
 
-Proved by what the kernel says (``/proc/self/smaps``), and by looking at every call that changes a page's rights.
+Proved by what the kernel says (``/proc/self/maps``), and by looking at every call that changes a page's rights, which
+also shows that sealed code stays sealed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import pytest
 import wardian
 from tests.escape.guest import PAGE, child, engine, make, module, traps
 from tests.support import MODES, Mode, mode_params
+from wardian.runtime import places
 
 every_mode = pytest.mark.parametrize("mode", mode_params())
 
@@ -41,6 +43,17 @@ def resident(low: int, high: int) -> tuple[int, set[str]]:
         elif inside and line.startswith("Rss:"):
             total += int(line.split()[1])
     return total, rights
+
+
+def inaccessible(low: int, high: int) -> bool:
+    """Is all of a range reserved, so that nobody else can be given it, and accessible to nobody?"""
+    for line in Path("/proc/self/maps").read_text().splitlines():
+        head = _HEAD.fullmatch(line)
+        if low < high and head is not None and int(head[1], 16) <= low < int(head[2], 16):
+            if head[3] != "---p":
+                return False
+            low = int(head[2], 16)
+    return low >= high
 
 
 @every_mode
@@ -87,13 +100,99 @@ def test_what_is_behind_is_inaccessible_again(mode: Mode) -> None:
 
 
 @every_mode
-def test_a_guard_is_behind_every_memory(mode: Mode) -> None:
-    """At all lengths: what follows the length, up to the end of any 32-bit index and the guard, cannot be touched."""
+def test_guards_are_around_every_memory(mode: Mode) -> None:
+    """At all lengths: what follows the length, up to the end of any 32-bit index and the guard, and the guard before
+    it, cannot be touched, nor can anything else come to lie there."""
     exports = make(TEXT, mode)
     base = int(exports.memory._instance.base)
     for pages in (2, 3, 7, 40):
         exports.grow(pages - len(exports.memory) // PAGE)
-        assert resident(base + pages * PAGE, base + (4 << 30) + GUARD)[1] == {"---p"}
+        assert inaccessible(base + pages * PAGE, base + (4 << 30) + GUARD)
+        assert inaccessible(base - GUARD, base)
+
+
+def test_guards_are_around_the_first_memory_and_the_largest() -> None:
+    """Those that no other memory's guard comes before: of the process, and of address space reserved later."""
+    child(first_and_largest)
+
+
+def first_and_largest() -> None:
+    text = """(module (memory (export "a") 0 0) (memory (export "b") 1) (memory (export "c") i64 2 0x1000001))"""
+    with_more_room = wardian.Limits(memory=1 << 41)
+    process = engine(MODES[0]).process
+    for _ in range(2):
+        exports = make(text, MODES[0], limits=with_more_room)
+        for name, room in (("a", 4 << 30), ("b", 4 << 30), ("c", 2 << 40)):
+            memory = exports[name]._instance
+            base, mask = int(memory.base), memory.block[16]
+            assert mask + 1 == room
+            assert inaccessible(base - GUARD, base) and inaccessible(base + memory.length, base + room + GUARD)
+        process._free.clear()
+        process._next = process._end  # as if all that was reserved were in use
+
+
+TABLES = """(module (table (export "none") 0 0 funcref) (table (export "small") 500 500 funcref)
+  (table (export "most") 2 8192 externref) (table (export "large") 2 8193 externref)
+  (table (export "huge") 9000 externref) (func $f) (elem func $f $f) (elem (ref null func) (ref.null func))
+  (func (export "grow") (result i32) (table.grow 2 (ref.null extern) (i32.const 600))))"""
+
+
+def guarded(base: int, size: int, room: int) -> bool:
+    """Are ``size`` bytes accessible, and is what is around them, from the end of ``room`` on, the guard?"""
+    size, room = (-(-n // 4096) * 4096 for n in (size, room))
+    return (
+        inaccessible(base - places.GUARD, base)
+        and resident(base, base + size)[1] <= {"rw-p"}
+        and inaccessible(base + room, base + room + places.GUARD)
+    )
+
+
+def test_guards_are_around_tables_and_segments() -> None:
+    instance = module(TABLES, MODES[0]).instantiate()
+    tables = {name: instance.exports[name]._instance for name in ("none", "small", "most", "large", "huge")}
+    for _ in range(2):
+        for name, table in tables.items():
+            base, room = table.block[0], 8 * max(table.limit, 1)
+            assert guarded(base, 8 * len(table), room), name
+            assert inaccessible(base + max(table._committed, 4096), base + room), name
+        assert instance.exports.grow() == len(tables["most"]) - 600
+    assert guarded(instance._data.passive, 24, 24)
+
+
+def test_a_table_s_place_is_zero_when_it_is_used_again() -> None:
+    """Wherever the one before wrote, in the slack behind its elements too; and it takes no system call."""
+    native: Any = engine(MODES[0]).process.native
+    calls: list[tuple[str, int, int, int]] = []
+    seen = set()
+    for turn in range(4):
+        stop = watch(calls) if turn else lambda: None
+        exports = make('(module (table (export "t") 500 500 externref))', MODES[0])
+        stop()
+        base = exports.t._instance.block[0]
+        assert native.read(base, 4096) == bytes(4096)
+        for i in range(512):
+            native.poke(base + 8 * i, 0xAAAA_AAAA_AAAA_AAAA)
+        del exports
+        gc.collect()
+        assert native.read(base, 4096) == bytes(4096), "and already when it is given back"
+        seen.add(base)
+    assert len(seen) == 1 and calls == []
+
+
+def test_few_places_are_kept_accessible() -> None:
+    """Of many that were in use at the same time, most are given back to the system."""
+    ready = module('(module (table (export "t") 8192 8192 externref))', MODES[0])
+    some = [ready.instantiate() for _ in range(3 * places.WARM // places.SMALL)]
+    bases = [one.exports.t._instance.block[0] for one in some]
+    assert all(resident(base, base + places.SMALL)[1] == {"rw-p"} for base in bases)
+    del some
+    gc.collect()
+    kept = [base for base in bases if not inaccessible(base, base + places.SMALL)]
+    assert 0 < len(kept) <= places.WARM // places.SMALL
+    again = [ready.instantiate() for _ in bases]
+    native: Any = engine(MODES[0]).process.native
+    for one in again:
+        assert native.read(one.exports.t._instance.block[0], places.SMALL) == bytes(places.SMALL)
 
 
 @every_mode
@@ -108,7 +207,7 @@ def test_the_heap_of_objects_lies_as_a_memory_does(mode: Mode) -> None:
     memory = engine(mode).process.heaps[number].memory
     base, length = int(memory.base), memory.length
     assert resident(base, base + length)[0] >= 1 << 10
-    assert resident(base + length, base + (4 << 30) + GUARD)[1] == {"---p"}
+    assert inaccessible(base + length, base + (4 << 30) + GUARD) and inaccessible(base - GUARD, base)
     del exports, memory
     gc.collect()
     assert resident(base, base + length) == (0, {"---p"})

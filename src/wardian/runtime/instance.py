@@ -115,8 +115,8 @@ class Instance:
         self.globals: list[GlobalInstance] = []
         self.tags: list[Tag] = []
         self.keep: list[object] = []
-        self.passive: dict[int, Block] = {}
-        """The words of passive element segments."""
+        self.passive = 0
+        """The place of the words of passive element segments, if there are any."""
         self.snapshot: Any = None
         """What :meth:`wardian.Instance.reset` goes back to, once it is known."""
         self.has_image = False

@@ -17,7 +17,7 @@ from wardian.runtime.function import FuncInstance, HostFacts, HostFunc
 from wardian.runtime.heap import Heap, HeapRef, NativeFunction, plain_word
 from wardian.runtime.instance import Code, Instance
 from wardian.runtime.memory import MemoryInstance
-from wardian.runtime.native import Block, bytes_address
+from wardian.runtime.native import Block, bytes_address, page_up
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.syntax.module import ElemSegment, Slice
@@ -268,18 +268,18 @@ def _map_image(instance: Instance) -> bool:
 
 def _element_segments(instance: Instance, environment: _Environment) -> None:
     code, block = instance.code, instance.block
+    passive = _passive_words(instance)
+    used = 0
     for i, segment in enumerate(instance.module.elems):
         if segment.mode == "declarative":
             continue
         words = _segment_words(instance, segment, environment)
         if segment.mode == "passive":
-            held = instance.passive.get(i)
-            if held is None:
-                held = instance.passive[i] = Block(8 * max(len(words), 1))
-            held.words[: len(words)] = memoryview(array("Q", map(plain_word, words)))
+            passive[used : used + len(words)] = memoryview(array("Q", map(plain_word, words)))
             at = code.layout.elems + SEGMENT.size * i
-            block[at] = held.address
+            block[at] = int(instance.passive) + 8 * used
             block[at + SEGMENT.at["length"]] = len(words)
+            used += len(words)
             continue
         assert segment.offset is not None
         start = _word(code, segment.offset, environment)
@@ -287,6 +287,20 @@ def _element_segments(instance: Instance, environment: _Environment) -> None:
         if start + len(words) > len(table):
             raise _trap(TrapCode.TABLE_OUT_OF_BOUNDS)
         table.write(start, words)
+
+
+def _passive_words(instance: Instance) -> memoryview:
+    """Room for the elements of all passive segments, side by side; that of the first time, if this is not the first."""
+    count = sum(len(s) for s in instance.module.elems if s.mode == "passive")
+    if not count:
+        return memoryview(b"").cast("Q")
+    process = instance.store.process
+    if not instance.passive:
+        instance.passive = process.new_place(8 * count)
+        rest = page_up(8 * count) - process.places.accessible(instance.passive)
+        if rest > 0 and not process.native.commit(instance.passive, rest):
+            raise LimitExceeded("element_segments", f"the system has no room for {count} elements of segments")
+    return process.places.words(instance.passive, count)
 
 
 def _segment_words(instance: Instance, segment: ElemSegment, environment: _Environment) -> list[int]:

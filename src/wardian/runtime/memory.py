@@ -53,8 +53,7 @@ class MemoryInstance:
         self.process = process
         self.declared = declared
         size = declared.limits.min << declared.page_size_log2
-        most = declared.limits.max
-        bound = limit if most is None else min(limit, most << declared.page_size_log2)
+        bound = min(limit, self._largest())
         reserved, room = MEMORY_SLOT, INDEX_SPACE
         if size > limit:
             raise exceeded("memory", f"a memory of {size} bytes is more than the limit of {limit}")

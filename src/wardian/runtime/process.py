@@ -23,9 +23,11 @@ from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded
 from wardian.runtime.native import Block, Native, address_of, page_up, uncollected
+from wardian.runtime.places import Places
 from wardian.vm import heap
 from wardian.vm.builtins import CORE, OBJECTS, SLOT, SLOTS, SYMBOLS
 from wardian.vm.layout import THREAD
+from wardian.vm.memory import GUARD
 from wardian.vm.memory import SLOT as MEMORY_SLOT
 
 CODE_SPACE: Final = 4 << 30
@@ -89,8 +91,10 @@ class Process:
         self._slots: dict[int, tuple[int, int]] = {}
         self._unreleased: list[tuple[int, int, int]] = []
         """Slots that the system did not let go of, with their reserved and used bytes: nobody's, until it does."""
-        self._fresh: tuple[int, int] = (0, 0)
-        self._regions: dict[int, int] = {}
+        self._next = 0
+        """Where address space for memories begins that nobody has had yet, behind a guard, and where it ends."""
+        self._end = 0
+        self.places = Places(self.native)
         self._live = 0
         self._collect_at = 256
         self._code = 0
@@ -277,28 +281,34 @@ class Process:
             self._release_again()
             if size <= MEMORY_SLOT and self._free:
                 return self._free.pop()
-            at, end = self._fresh
-            if end - at < size:
-                at, end = self._new_arena(size)
-            self._fresh = (at + size, end)
+            if self._end - self._next < size:
+                self._new_arena(size)
+            # Numbers only: nothing here can begin a collection, in which somebody else would be given the same slot.
+            at = self._next
+            self._next = at + size
             return at
 
-    def _new_arena(self, size: int) -> tuple[int, int]:
-        want = max(ARENA, size)
-        count = self._arenas[0]
+    def _new_arena(self, size: int) -> None:
+        """Reserve more, with room for ``size`` bytes behind a guard."""
+        least = GUARD + size
+        want = max(ARENA, least)
         at = None
-        while count < MAX_ARENAS and want >= size:
+        while want >= least:
             at = self.native.reserve(want)
             if at is not None:
                 break
             want >>= 1
-        if at is None:
+        # Only now, for a collection that began meanwhile may have come here, too.
+        count = self._arenas[0]
+        if at is None or count == MAX_ARENAS:
+            if at is not None:
+                self.native.release(at, want)
             self._live -= 1
             raise LimitExceeded("address_space", "no address space is left for another memory")
         self._arenas[8 + 16 * count] = at
         self._arenas[16 + 16 * count] = at + want
         self._arenas[0] = count + 1
-        return at, at + want
+        self._next, self._end = at + GUARD, at + want
 
     def release_slot(self, at: int) -> None:
         """Called by :class:`MemorySlot` when nothing refers to the memory any more."""
@@ -319,18 +329,15 @@ class Process:
                 return
             self._free.extend(range(at, at + reserved, MEMORY_SLOT))
 
-    def new_region(self, size: int) -> Region:
-        """``size`` inaccessible bytes at an address of their own. Raises :class:`LimitExceeded`."""
-        size = page_up(size)
-        at = self.native.reserve(size)
-        if at is None:
-            raise LimitExceeded("address_space", f"no address space is left for {size} bytes")
-        self._regions[at] = size
-        return Region(at)
+    def new_place(self, size: int) -> Place:
+        """:meth:`Places.take`, given back when the last reference to it goes. Raises :class:`LimitExceeded`."""
+        with self.lock:
+            return Place(self.places.take(size))
 
-    def release_region(self, at: int) -> None:
-        """Called by :class:`Region` when nothing refers to it any more."""
-        self.native.release(at, self._regions.pop(at))
+    def release_place(self, at: int) -> None:
+        """Called by :class:`Place` when nothing refers to it any more."""
+        with self.lock:
+            self.places.release(at)
 
     # -- code ----------------------------------------------------------------------------------------------------------
 
@@ -476,11 +483,11 @@ class MemorySlot(int):
 
 
 @uncollected
-class Region(int):
-    """Reserved address space of its own; see :class:`MemorySlot` for why it is a number."""
+class Place(int):
+    """A guarded place (:mod:`wardian.runtime.places`); see :class:`MemorySlot` for why it is a number."""
 
     def __del__(self, process: Callable[[], Process] = process) -> None:
-        process().release_region(int(self))
+        process().release_place(int(self))
 
 
 @uncollected

@@ -1,7 +1,8 @@
 """Spec "Table Instances": references as raw words where machine code indexes them.
 
-Invariant: the elements never move, so machine code that has loaded the base, or is interrupted in the middle of an
-access, never looks at freed memory, whatever another thread or a signal handler does to the table meanwhile.
+Invariant: the elements lie in a guarded place (:mod:`wardian.runtime.places`) and never move, so machine code that has
+loaded the base, or is interrupted in the middle of an access, never looks at freed memory, whatever another thread or a
+signal handler does to the table meanwhile.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ from wardian.vm.layout import TABLE
 _WORD: Final = 8
 _LARGEST: Final = (1 << 32) - 1
 """Elements of a table."""
-_IN_PLACE: Final = 64 << 10
-"""Bytes up to which a table gets all it may ever need at once."""
 
 
 @final
@@ -71,20 +70,11 @@ class TableInstance:
             raise LimitExceeded("table_elements", f"the system has no room for a table of {size} elements")
 
     def _reserve(self) -> None:
-        room = _WORD * self.limit
-        if room <= _IN_PLACE:
-            held = Block(room)
-            self._storage: object = held
-            self._words = held.words
-            self._committed = room
-            base = int(held.address)
-        else:
-            region = self._process.new_region(room)
-            self._storage = region
-            self._words = self._process.native.words(region, self.limit)
-            self._committed = 0
-            base = int(region)
-        self.block[TABLE.at["base"]] = base
+        process, room = self._process, _WORD * self.limit
+        self._storage: object = (place := process.new_place(room))
+        self._words = process.places.words(place, self.limit)
+        self._committed = process.places.accessible(place)
+        self.block[TABLE.at["base"]] = place
 
     def lent(self, store: object | None, keeper: object) -> TableInstance:
         """The same table as an object of its own that keeps ``keeper`` and its ``store``."""
