@@ -35,7 +35,7 @@ from wardian.valid.constexpr import lone_integer
 from wardian.valid.context import ModuleContext
 from wardian.vm.abi import signature_code
 from wardian.vm.layout import InstanceLayout
-from wardian.vm.objects import has_objects, kind
+from wardian.vm.objects import has_objects
 
 if TYPE_CHECKING:
     from wardian.api.config import Config
@@ -118,11 +118,7 @@ class ModuleCode:
         self.codes.words[:count] = memoryview(array("Q", engine.stubs(count)))
         self.type_words = Block(4 * count)
         self.type_words.words.cast("B").cast("I")[:count] = memoryview(array("I", module.funcs))
-        process = engine.process
-        self.type_ids = Block(8 * len(module.types))
-        for i, sub in enumerate(module.types):
-            parent = self.type_ids[8 * sub.supers[0]] if sub.supers else 0
-            self.type_ids[8 * i] = process.type_id(ctx.types.key(i), parent, kind(sub.comp, module.types))
+        self.type_ids = engine.process.canonical.lease(ctx.types)
         self._resolved: set[int] = set()
         self._new: list[tuple[int, bytes, int]] = []
         self._mapped: list[CodeRegion] = []
@@ -473,8 +469,7 @@ class ModuleCode:
             i = self.ctx.module.imports[position]
             assert isinstance(i.type, int)
             name = f"{printable(i.module)}.{printable(i.name)}"
-            type_id = self.type_ids[8 * i.type]
-            found = HostFacts(i.type, self.ctx.types, type_id, name, *self.glue(i.type))
+            found = HostFacts(i.type, self.ctx.types, self.type_ids, name, *self.glue(i.type))
             self._host_facts[position] = found
         return found
 

@@ -22,7 +22,6 @@ from wardian.valid.module import validate_module
 from wardian.vm import heap
 from wardian.vm.abi import function_symbol, signature_code
 from wardian.vm.layout import InstanceLayout
-from wardian.vm.objects import kind
 
 COLLECTOR: Final = os.path.join(os.path.dirname(heap.__file__), "collector.wasm")
 
@@ -50,10 +49,7 @@ class CollectorCode:
             self.codes[8 * index] = at + image.offset(function_symbol(index))
         self.type_words = Block(4 * count)
         self.type_words.words.cast("B").cast("I")[:count] = memoryview(array("I", decl.funcs))
-        self.type_ids = Block(8 * len(decl.types))
-        for i, sub in enumerate(decl.types):
-            self.type_ids[8 * i] = process.type_id(self.ctx.types.key(i), 0, kind(sub.comp, decl.types))
-
+        self.type_ids = process.canonical.lease(self.ctx.types)
         for i in range(len(decl.types)):
             self.glue(i)
 

@@ -43,12 +43,12 @@ class FuncInstance:
 
 @final
 class HostFacts(NamedTuple):
-    """What the host functions for one import have in common: the type is ``type_index`` of ``types``, canonically
-    ``type_id``; ``entry`` and ``stub`` are the glue for it."""
+    """What the host functions for one import have in common: the type is ``type_index`` of ``types``, whose canonical
+    ids are ``type_ids``, held by whoever holds this; ``entry`` and ``stub`` are the glue for it."""
 
     type_index: int
     types: TypeContext
-    type_id: int
+    type_ids: Block
     name: str
     entry: int
     stub: int
@@ -75,7 +75,7 @@ class HostFunc:
         block[HOST.at["callable"]] = address_of(callable_)
         block[_HOST_REF + FUNCREF.at["code"]] = facts.stub
         block[_HOST_REF + FUNCREF.at["context"]] = block.address
-        block[_HOST_REF + FUNCREF.at["type_id"]] = facts.type_id
+        block[_HOST_REF + FUNCREF.at["type_id"]] = facts.type_ids[8 * facts.type_index]
         store.adopt(block, self)
 
     @property

@@ -54,9 +54,10 @@ def plain_word(word: int) -> int:
 class NativeFunction:
     """A core glue function that the collector imports: a context, and a FUNCREF in it."""
 
-    __slots__ = ("block", "ref")
+    __slots__ = ("_type_ids", "block", "ref")
 
-    def __init__(self, store: Any, code: int, type_id: int) -> None:
+    def __init__(self, store: Any, code: int, type_ids: Block, type_index: int) -> None:
+        self._type_ids = type_ids
         self.block = block = Block(HEADER.size + FUNCREF.size)
         block[HEADER.at["builtins"]] = store.process.builtins.address
         block[HEADER.at["owner"]] = address_of(self)
@@ -64,7 +65,7 @@ class NativeFunction:
         self.ref = block.address + at
         block[at + FUNCREF.at["code"]] = code
         block[at + FUNCREF.at["context"]] = block.address
-        block[at + FUNCREF.at["type_id"]] = type_id
+        block[at + FUNCREF.at["type_id"]] = type_ids[8 * type_index]
         store.adopt(block, self)
 
     def use_exceptions(self) -> None:
@@ -89,6 +90,9 @@ class Heap:
         self.types: dict[int, tuple[TypeContext, int]] = {}
         """Canonical id -> the type, as some module of the store declares it."""
         self._described: set[int] = set()
+        self._leases: dict[int, Block] = {}
+        """The canonical ids of all modules whose types are known here, by address."""
+        self._registered: set[int] = set()
         self._objects: dict[int, object] = {}
         self._handles: dict[int, int] = {}
         self._free_handles: list[int] = []
@@ -232,7 +236,11 @@ class Heap:
     # -- types ---------------------------------------------------------------------------------------------------------
 
     def register(self, types: TypeContext, ids: Block) -> None:
-        """Tell the collector of a module's types; ``ids`` are their canonical ids, 8 bytes each."""
+        """Tell the collector of a module's types; ``ids`` are their canonical ids, 8 bytes each, held from now on."""
+        if ids.address in self._registered:
+            return
+        # First: what is known of some of the types is of use only as long as their ids mean them.
+        self._leases[ids.address] = ids
         for index, sub in enumerate(types.module.types):
             type_id = ids[8 * index]
             self.types.setdefault(type_id, (types, index))
@@ -241,6 +249,7 @@ class Heap:
             assert isinstance(sub.comp, StructType)
             self._describe(type_id >> heap.TYPE_SHIFT, struct_layout(sub.comp, types.module.types).refs)
             self._described.add(type_id)
+        self._registered.add(ids.address)
 
     def _describe(self, number: int, refs: tuple[int, ...]) -> None:
         """Where objects of a type hold references: a map of the first 64 words, or a list of offsets."""

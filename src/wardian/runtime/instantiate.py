@@ -382,12 +382,12 @@ def make_heap(store: Store, code: Code) -> Heap:
         if not isinstance(wanted.type, int):
             externs.append(heap.memory)
             continue
-        type_id, glue = code.type_ids[8 * wanted.type], code.glue(wanted.type)
+        glue = code.glue(wanted.type)
         if wanted.name == "release":
-            facts = HostFacts(wanted.type, types, type_id, wanted.name, *glue)
+            facts = HostFacts(wanted.type, types, code.type_ids, wanted.name, *glue)
             externs.append(HostFunc(store, heap.release, facts))
         else:
-            native = NativeFunction(store, process.core[f"heap_{wanted.name}"], type_id)
+            native = NativeFunction(store, process.core[f"heap_{wanted.name}"], code.type_ids, wanted.type)
             externs.append(FuncInstance(store, native, native.ref, wanted.type, types, wanted.name, glue[0]))
     heap.start(store, instantiate(code, store, externs, store.limits))
     return heap

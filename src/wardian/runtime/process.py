@@ -15,16 +15,15 @@ import sys
 import threading
 import weakref
 from _signal import getsignal  # type: ignore[import-not-found]  # CPython's own, under signal.getsignal
-from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded
+from wardian.runtime.canonical import ANCESTORS, Canonical
 from wardian.runtime.native import Block, Native, address_of, page_up, uncollected
 from wardian.runtime.places import Places
-from wardian.vm import heap
 from wardian.vm.builtins import CORE, OBJECTS, SLOT, SLOTS, SYMBOLS
 from wardian.vm.layout import THREAD
 from wardian.vm.memory import GUARD
@@ -35,11 +34,6 @@ CODE_SPACE: Final = 4 << 30
 
 ARENA: Final = 16 << 40
 MAX_ARENAS: Final = 64
-
-_ANCESTORS: Final = 1 << (32 - heap.TYPE_SHIFT + heap.ROW_SHIFT)
-"""Address space for a row for every number a header can hold."""
-
-_ANCESTORS_STEP: Final = 1 << 18
 
 HEADROOM: Final = 160 << 10
 """Stack kept free below guest code for signal frames, glue and host functions."""
@@ -108,10 +102,8 @@ class Process:
         self._ranges: list[CodeRange] = []
         self._starts: list[int] = []
         self._handles = itertools.count(1)
-        self._type_ids: dict[object, int] = {}
-        self._supers: dict[int, int] = {}
+        self.canonical = Canonical(self.native, TypeLease)
         self._ancestors = 0
-        self._ancestors_used = 0
         self._thread_key: int | None = None
         self._symbols: Mapping[str, int] = {}
         self.images: dict[str, Any] = {}
@@ -139,7 +131,8 @@ class Process:
             n = self.native
             # What an attempt got before the system refused something is kept for the next one.
             self._code = self._code or self._reserved(CODE_SPACE, " for code")
-            self._ancestors = self._ancestors or self._reserved(_ANCESTORS, "")
+            self._ancestors = self._ancestors or self._reserved(ANCESTORS, "")
+            self.canonical.start(self._ancestors)
             table = self.builtins
             for name in SYMBOLS:
                 table[SLOT[name]] = n.symbol(name)
@@ -199,6 +192,7 @@ class Process:
     def _after_fork(self) -> None:
         self._main = threading.main_thread().ident
         self.lock = threading.RLock()
+        self.canonical.after_fork()
 
     def map_glue(self, code: bytes) -> int:
         """Map a glue image (outside the guest code space) for the life of the process; returns its address."""
@@ -419,45 +413,6 @@ class Process:
         """A number no reference of this process has had before."""
         return next(self._handles)
 
-    # -- canonical types -----------------------------------------------------------------------------------------------
-
-    def type_id(self, key: object, super_id: int, kind: int) -> int:
-        """The id of a canonical type: equal keys, equal ids; never 0. ``super_id`` is its supertype's, or 0.
-
-        ``kind`` are its low bits (:mod:`wardian.vm.heap`). Raises :class:`LimitExceeded`.
-        """
-        with self.lock:
-            found = self._type_ids.get(key)
-            if found is None:
-                number = len(self._type_ids) + 1
-                if number >> (32 - heap.TYPE_SHIFT):
-                    raise LimitExceeded("types", "this process has seen too many types")
-                found = number << heap.TYPE_SHIFT | kind
-                # Also that of a type without supertypes is read, by those that look for one there.
-                self._write_ancestors(number, [found, *self._ancestry(super_id)])
-                self._type_ids[key] = found
-                self._supers[found] = super_id
-            return found
-
-    def _ancestry(self, type_id: int) -> Iterator[int]:
-        while type_id:
-            yield type_id
-            type_id = self._supers[type_id]
-
-    def _write_ancestors(self, number: int, chain: list[int]) -> None:
-        """Fill the row that makes casts constant in time: the type's supertypes and itself, by depth."""
-        end = (number + 1) << heap.ROW_SHIFT
-        if end > self._ancestors_used:
-            used = (end + _ANCESTORS_STEP - 1) & -_ANCESTORS_STEP
-            if not self.native.commit(self._ancestors + self._ancestors_used, used - self._ancestors_used):
-                raise MemoryError("no memory for types")
-            self._ancestors_used = used
-        self.native.write(self._ancestors + (number << heap.ROW_SHIFT), array("I", chain[::-1]).tobytes())
-
-    def type_matches(self, actual: int, wanted: int) -> bool:
-        """Is canonical type ``actual`` ``wanted`` or below it?"""
-        return wanted in self._ancestry(actual)
-
 
 def _no_heap(store: object) -> Any:
     raise AssertionError("the process has not been started")
@@ -500,3 +455,14 @@ class CodeRegion(int):
         # When the interpreter takes modules apart, what unmapping needs may be gone, and nobody needs it any more.
         if not ending():
             process().unmap_code(int(self))
+
+
+@uncollected
+class TypeLease(int):
+    """The canonical types of one module; see :class:`MemorySlot` for why it is a number."""
+
+    def __del__(
+        self, process: Callable[[], Process] = process, ending: Callable[[], bool] = sys.is_finalizing
+    ) -> None:
+        if not ending():
+            process().canonical.end(int(self))

@@ -1,0 +1,245 @@
+"""Spec "Matching" between modules, at run time: canonical types as numbers that machine code compares.
+
+A *type id* is a number, and below it the kind (:mod:`wardian.vm.heap`). Copies of it are in functions (FUNCREF), in the
+headers of heap objects, in the table that a module's machine code reads its own types from, and in the rows of subtypes
+in the table of ancestors. Whatever has a copy holds the *lease* of some module that has the type:
+
+* a module's table of ids (:meth:`Canonical.lease`) has it, and so has the module's code and, through that, its
+  instances;
+* a FUNCREF is part of an instance or of a host function, which has it; a store holds all of its own, and whoever can
+  reach a function (an export, a table or global made outside, a handle) holds the store; so does a thread that runs a
+  guest, by the ``Func`` it called;
+* an object's header is in the heap of a store, which has taken the leases of all modules that could make it;
+* a module that has a subtype has its supertypes, so its lease is theirs.
+
+Invariant: an id is given up only when no lease has its type, so nothing is left that it could be compared with. And
+its number goes to another type only after all others of the window have had their turn (:data:`WINDOW`, of which at
+least half are free); until then its row is zero, so what should not exist any more is not cast to anything.
+
+A lease ends in a finaliser: on any thread, at any allocation, in the middle of what is done here. So ends are only
+noted there, and taken account of while nobody, further out on the same stack either, is at work. All that can be cut
+short (by a signal, an exception, ``fork``) is cut short on the safe side: a type that nobody uses may stay for ever,
+but none goes that somebody uses.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Final, final
+
+from wardian.errors import LimitExceeded
+from wardian.runtime.native import PAGE, Block, Native
+from wardian.valid.types import TypeContext
+from wardian.vm import heap
+from wardian.vm.objects import kind
+
+NUMBERS: Final = 1 << (32 - heap.TYPE_SHIFT)
+"""How many numbers a header has room for."""
+
+WINDOW: Final = 1 << 24
+"""How many numbers are in use, as long as fewer than half of them are alive: the more, the later is one used again, and
+the more memory does the kernel need to keep track of rows."""
+
+ANCESTORS: Final = NUMBERS << heap.ROW_SHIFT
+"""Address space for a row for every number."""
+
+_STEP: Final = 1 << 18
+_ROW: Final = 1 << heap.ROW_SHIFT
+_ROWS: Final = PAGE // _ROW
+
+
+@final
+class Type:
+    """A canonical type that some lease has, or may be about to have. ``users`` counts them, a lease as often as its
+    module has the type."""
+
+    __slots__ = ("id", "key", "parent", "users")
+
+    def __init__(self, key: bytes, parent: Type | None) -> None:
+        self.id = 0
+        self.key = key
+        self.parent = parent
+        self.users = 0
+
+    def ancestry(self) -> Iterator[int]:
+        """The ids of the type and of its supertypes, the type's own first."""
+        at: Type | None = self
+        while at is not None:
+            yield at.id
+            at = at.parent
+
+
+@final
+class Canonical:
+    """The canonical types of a process. Usable from several threads; :meth:`start` comes first."""
+
+    def __init__(self, native: Native, lease: Callable[[int], object]) -> None:
+        """``lease(number)`` is an object that calls :meth:`end` with the number when the last reference to it goes."""
+        self._native = native
+        self._lease = lease
+        self._rows = 0
+        self._committed = 0
+        self._types: dict[bytes, Type] = {}
+        self._alive: dict[int, Type] = {}
+        """The numbers that are taken."""
+        self._next = 1
+        self._window = WINDOW
+        self._leases: dict[int, list[Type]] = {}
+        self._numbers = itertools.count(1)
+        self._ended: deque[int] = deque()
+        self._lock = threading.RLock()
+        self._busy = 0
+        """How many are at work on these tables: one within the other, all on the thread that has the lock."""
+        self._worker = 0
+
+    def __len__(self) -> int:
+        """How many types are known."""
+        return len(self._alive)
+
+    def start(self, rows: int) -> None:
+        """``rows`` is where the table of ancestors is to be: :data:`ANCESTORS` reserved bytes."""
+        self._rows = rows
+
+    def after_fork(self) -> None:
+        """In the child: other threads, one of which may have been at work, are no more."""
+        self._lock = threading.RLock()
+        if self._worker != threading.get_ident():
+            self._busy = 0
+
+    # -- leases --------------------------------------------------------------------------------------------------------
+
+    def lease(self, types: TypeContext) -> Block:
+        """The ids of a module's types, 8 bytes each, which mean them for as long as the block lives.
+
+        Raises :class:`LimitExceeded`, ``MemoryError``.
+        """
+        subs = types.module.types
+        ids = array("Q", bytes(8 * len(subs)))
+        number = next(self._numbers)
+        held: list[Type] = []
+        self._leases[number] = held
+        lease = self._lease(number)
+        with self._lock:
+            self._worker = threading.get_ident()
+            self._sweep()
+            self._busy += 1
+            try:
+                for i, sub in enumerate(subs):
+                    parent = held[sub.supers[0]] if sub.supers else None
+                    found = self._counted(types.key(i), parent, kind(sub.comp, subs))
+                    held.append(found)
+                    ids[i] = found.id
+            finally:
+                self._busy -= 1
+        block = Block(8 * len(subs))
+        block.words[: len(subs)] = memoryview(ids)
+        return block.lent(lease)
+
+    def _counted(self, key: bytes, parent: Type | None, kind: int) -> Type:
+        """The type with this key, with one more user."""
+        while True:
+            found = self._types.get(key) or self._add(key, parent, kind)
+            found.users += 1
+            # What sweeps first makes a type unfindable and then looks for users; here it is the other way round. So it
+            # is never lost, whatever comes between.
+            if self._types.get(key) is found:
+                return found
+            found.users -= 1
+
+    def _add(self, key: bytes, parent: Type | None, kind: int) -> Type:
+        made = Type(key, parent)
+        number = self._take(made)
+        made.id = number << heap.TYPE_SHIFT | kind
+        self._write_row(number, made)
+        # A finaliser, or a signal's handler, may have come here with the same type meanwhile.
+        found = self._types.setdefault(key, made)
+        if found is not made:
+            del self._alive[number]
+        return found
+
+    def _take(self, type_: Type) -> int:
+        """The next number that nobody has, for ``type_``."""
+        alive = self._alive
+        if 2 * len(alive) >= self._window:
+            if self._window == NUMBERS:
+                raise LimitExceeded("types", f"{len(alive):,} different types are in use in this process")
+            self._window *= 2
+        number = self._next
+        while number >= self._window or alive.setdefault(number, type_) is not type_:
+            number = number + 1 if number < self._window else 1
+        self._next = number + 1
+        return number
+
+    def _write_row(self, number: int, type_: Type) -> None:
+        """Fill the row that makes casts constant in time: the type's supertypes and itself, by depth.
+
+        Also that of a type without supertypes is read, by those that look for one there.
+        """
+        end = (number + 1) << heap.ROW_SHIFT
+        if end > self._committed:
+            committed = (end + _STEP - 1) & -_STEP
+            if not self._native.commit(self._rows + self._committed, committed - self._committed):
+                del self._alive[number]
+                raise MemoryError("no memory for types")
+            self._committed = committed
+        row = array("I", [*type_.ancestry()][::-1]).tobytes()
+        self._native.write(self._rows + (number << heap.ROW_SHIFT), row.ljust(_ROW, b"\0"))
+
+    # -- ends ----------------------------------------------------------------------------------------------------------
+
+    def end(self, number: int) -> None:
+        """Called by a lease when nothing refers to it any more."""
+        self._ended.append(number)
+        # Not waited for: whoever has the lock may be waiting for this thread. The next lease sees to it, then.
+        if self._lock.acquire(blocking=False):
+            try:
+                self._worker = threading.get_ident()
+                self._sweep()
+            finally:
+                self._lock.release()
+
+    def _sweep(self) -> None:
+        """Forget what only leases that have ended had, unless somebody further out on this stack is at work."""
+        if self._busy or not self._ended:
+            return
+        self._busy += 1
+        freed: list[int] = []
+        try:
+            while self._ended:
+                held = self._leases.pop(self._ended.popleft())
+                # Subtypes come after their supertypes, and go before them. Off the list first: what is cut short
+                # between the two is never counted down.
+                while held:
+                    type_ = held.pop()
+                    type_.users -= 1
+                    if not type_.users and self._hide(type_):
+                        freed.append(type_.id >> heap.TYPE_SHIFT)
+            self._free(freed)
+        finally:
+            self._busy -= 1
+
+    def _hide(self, type_: Type) -> bool:
+        """Have nobody find a type any more, unless somebody has found it meanwhile (see :meth:`_counted`)."""
+        there = self._types.pop(type_.key, None)
+        if there is not None and (there is not type_ or type_.users):
+            self._types.setdefault(type_.key, there)
+        return not type_.users
+
+    def _free(self, numbers: list[int]) -> None:
+        """Give up numbers of types that nobody can find any more."""
+        native, alive = self._native, self._alive
+        for number in numbers:
+            native.write(self._rows + (number << heap.ROW_SHIFT), bytes(_ROW))
+            del alive[number]
+        for page in {number // _ROWS for number in numbers} - {self._next // _ROWS}:
+            rows = range(page * _ROWS, (page + 1) * _ROWS)
+            if not any(number in alive for number in rows):
+                native.discard(self._rows + page * PAGE, PAGE)
+                # If somebody has come between: once more.
+                for number in rows:
+                    if number in alive:
+                        self._write_row(number, alive[number])
