@@ -82,6 +82,7 @@ def attack(mode: Mode, rounds: int) -> None:
         seen = set(known._alive)
         del crowd
         gc.collect()
+        known.sweep()
         dead = seen - known._alive.keys()
         known._next = 1
         code = wardian.Module(taker(kinds, 12 * turn), engine)
@@ -90,6 +91,7 @@ def attack(mode: Mode, rounds: int) -> None:
         exports = code.instantiate({"home": home.exports}).exports
         del code
         gc.collect()
+        known.sweep()
         assert exports.right(at) == at
         for i in range(12):
             with pytest.raises(wardian.Trap) as caught:

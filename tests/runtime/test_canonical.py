@@ -30,10 +30,10 @@ def known() -> Iterator[tables.Canonical]:
     """The process's, which has to be as it was at the end, and meanwhile uses numbers again at once."""
     found = engine(MODE).process.canonical
     load(0).struct()  # makes what stays in any case
-    gc.collect()
+    settle(found)
     before, place = len(found), found._next
     yield found
-    gc.collect()
+    settle(found)
     assert len(found) == before
     found._next = max(place, found._next)
 
@@ -46,6 +46,12 @@ def fresh(number: int, count: int = 3) -> TypeContext:
         fields = (*[FieldType(kind, False) for kind in params], FieldType(RefType(True, 1), True))
         subs.append(SubType(StructType(fields), supers=(i,) if i else (), final=False))
     return TypeContext(Module(b"", types=subs, rec_groups=[(0, 1), (1, count)]))
+
+
+def settle(known: tables.Canonical) -> None:
+    """Have everything forgotten that nobody has."""
+    gc.collect()
+    known.sweep()
 
 
 def sound(known: tables.Canonical, held: list[tuple[TypeContext, Block]]) -> None:
@@ -74,6 +80,7 @@ def test_numbers_are_used_again_only_when_nobody_has_them(known: tables.Canonica
     known._next = 1
     sound(known, [first, (fresh(2), known.lease(fresh(2)))])
     del other
+    known.sweep()
     known._next = number
     second = fresh(3), known.lease(fresh(3))
     assert second[1][0] >> 4 != number
@@ -81,6 +88,7 @@ def test_numbers_are_used_again_only_when_nobody_has_them(known: tables.Canonica
     row = known._rows + (number << 8)
     assert known._native.read(row, 256) != bytes(256)
     del first
+    known.sweep()
     assert known._native.read(row, 256) == bytes(256)
     third = fresh(4), known.lease(fresh(4))
     assert third[1][0] >> 4 != number, "used again at once"
@@ -100,6 +108,7 @@ def test_the_window_goes_round_and_grows(known: tables.Canonical, monkeypatch: p
         held.append((fresh(100 + i), known.lease(fresh(100 + i))))
         sound(known, held[-2:])
         del held[:-5]
+        known.sweep()
     sound(known, held)
     assert max(known._alive) < known._window
     window = known._window
@@ -112,6 +121,7 @@ def test_the_window_goes_round_and_grows(known: tables.Canonical, monkeypatch: p
     sound(known, kept)
     held.clear()
     kept.clear()
+    known.sweep()
     assert len(known) == before
 
 
@@ -123,6 +133,7 @@ def test_pages_of_rows_are_given_back(known: tables.Canonical) -> None:
         if i % 50 == 0:
             kept.append((fresh(3000 + i), ids))
     del ids
+    known.sweep()
     page = 16
     pages = {ids[8 * i] >> 8 for _, ids in kept for i in range(4)}
     low, high = min(pages), min(pages) + 1600 // page
@@ -149,6 +160,7 @@ class Loads:
         for i in range(number, number + 3):
             out.append((fresh(i), known.lease(fresh(i))))
         known.lease(fresh(number + 3))
+        known.sweep()
 
 
 def test_finalisers_in_the_middle(known: tables.Canonical, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +189,7 @@ def test_finalisers_in_the_middle(known: tables.Canonical, monkeypatch: pytest.M
         held.append((fresh(number), known.lease(fresh(number))))
         Loads(known, number, held)
         del held[: len(held) // 2]
+        known.sweep()
         sound(known, held)
     held.clear()
     gc.collect()
@@ -201,7 +214,12 @@ def test_a_type_that_goes_as_it_is_found(known: tables.Canonical, monkeypatch: p
     finder = Finder(known._types)
     monkeypatch.setattr(known, "_types", finder)
     last = [known.lease(fresh(7))]
-    finder.then = last.clear
+
+    def lost() -> None:
+        last.clear()
+        known.sweep()
+
+    finder.then = lost
     found = known.lease(fresh(7))
     sound(known, [(fresh(7), found)])
     # By somebody else on this thread (as with greenlets), who has come from a sweep and goes on with it.
@@ -213,6 +231,7 @@ def test_a_type_that_goes_as_it_is_found(known: tables.Canonical, monkeypatch: p
             assert known._hide(type_)
             known._free([type_.id >> 4])
 
+    known.sweep()
     finder.then = swept
     again = known.lease(fresh(7))
     assert known._types[fresh(7).key(0)] is not type_
@@ -231,6 +250,7 @@ def test_a_type_that_goes_as_it_is_found(known: tables.Canonical, monkeypatch: p
 
     monkeypatch.setattr(tables.Canonical, "_hide", hiding)
     last.clear()
+    known.sweep()
     monkeypatch.setattr(tables.Canonical, "_hide", hide)
     sound(known, [(fresh(8), found_late[0])])
     found_late.clear()
@@ -247,6 +267,7 @@ def test_threads_that_share_types(known: tables.Canonical) -> None:
                 for each in (turn % 7, 50 + 20 * number + turn % 11):
                     held.append((fresh(each), known.lease(fresh(each))))
                 del held[: turn % 5]
+                known.sweep()
                 if turn % 30 == 0:
                     known._next = 1
                 sound(known, held)
@@ -288,6 +309,7 @@ def test_a_child_of_a_thread_at_work(known: tables.Canonical) -> None:
                 more = known.lease(fresh(78))
                 sound(known, [(types, ids), (fresh(78), more)])
                 del more
+                known.sweep()
                 status = 0 if len(known) == before else 2
             finally:
                 os._exit(status)
@@ -368,7 +390,7 @@ def test_what_is_kept_keeps_its_types(known: tables.Canonical, what: str) -> Non
     assert len(mine) >= 10
     kept = KEPT[what](exports)
     del exports
-    gc.collect()
+    settle(known)
     if what in NEED_NONE:
         assert not mine.keys() & set(known._types)
         return
@@ -383,11 +405,11 @@ def test_what_is_kept_keeps_its_types(known: tables.Canonical, what: str) -> Non
         assert other["is"](other.g.value) == 1
     _use(what, kept)
     del others, other
-    gc.collect()
+    settle(known)
     assert set(known._types) == before | set(mine)
     _use(what, kept)
     del kept
-    gc.collect()
+    settle(known)
     assert set(known._types) == before
 
 
@@ -415,7 +437,7 @@ def test_a_heap_keeps_what_it_was_told_of(known: tables.Canonical, monkeypatch: 
         patch.setattr(Heap, "_describe", lambda *facts: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             wardian.Module(guest(1), engine(MODE)).instantiate({"": {"host": abs}}, beside=first)
-    gc.collect()
+    settle(known)
     assert len(known) > before + 4
     wardian.Module(guest(1), engine(MODE)).instantiate({"": {"host": abs}}, beside=first).exports.struct()
     first.collect()
@@ -430,7 +452,7 @@ def test_one_of_two_modules_goes(known: tables.Canonical) -> None:
     again = [_data(other).code.type_ids[8 * i] for i in range(4)]
     assert again == ids
     del exports, code
-    gc.collect()
+    settle(known)
     known._next = 1
     third = load(6)
     assert not {_data(third).code.type_ids[8 * i] for i in range(4)} & set(ids)
@@ -447,13 +469,13 @@ def test_prepared_instances_keep_types(known: tables.Canonical) -> None:
     table = prepared.instantiate().exports.t
     again = prepared.instantiate().exports.t
     del prepared
-    gc.collect()
+    settle(known)
     assert len(known) == before + 1
     assert (table[0](1.5, 1, 1.0), again[0](2.5, 1, 1.0)) == (1.5, 2.5)
     del table
     assert again[0](2.5, 1, 1.0) == 2.5
     del again
-    gc.collect()
+    settle(known)
     assert len(known) == before
 
 
@@ -479,7 +501,7 @@ def test_modules_that_come_and_go_leave_nothing(known: tables.Canonical, count: 
             exports = wardian.Module(only_types(turn * count + i), engine(MODE)).instantiate().exports
             assert i % 50 or exports.f() == 1
         del exports
-        gc.collect()
+        settle(known)
         sizes.append(((len(known), len(known._leases), len(known._types)), resident()))
     assert sizes[0][0] == sizes[1][0] == sizes[2][0]
     assert sizes[2][1] - sizes[1][1] < 2 << 20, sizes

@@ -17,22 +17,22 @@ its number goes to another type only after all others of the window have had the
 least half are free); until then its row is zero, so what should not exist any more is not cast to anything.
 
 A lease ends in a finaliser: on any thread, at any allocation, in the middle of what is done here. So ends are only
-noted there, and taken account of while nobody, further out on the same stack either, is at work. All that can be cut
-short (by a signal, an exception, ``fork``) is cut short on the safe side: a type that nobody uses may stay for ever,
-but none goes that somebody uses.
+noted there, and taken account of when there are many and nobody, further out on the same stack either, is at work. All
+that can be cut short (by a signal, an exception, ``fork``) is cut short on the safe side: a type that nobody uses may
+stay for ever, but none goes that somebody uses.
 """
 
 from __future__ import annotations
 
 import itertools
 import threading
-from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, final
 
 from wardian.errors import LimitExceeded
 from wardian.runtime.native import PAGE, Block, Native
+from wardian.syntax.types import SubType
 from wardian.valid.types import TypeContext
 from wardian.vm import heap
 from wardian.vm.objects import kind
@@ -44,12 +44,19 @@ WINDOW: Final = 1 << 24
 """How many numbers are in use, as long as fewer than half of them are alive: the more, the later is one used again, and
 the more memory does the kernel need to keep track of rows."""
 
+KEPT: Final = 32
+KEPT_TYPES: Final = 2048
+"""How many leases that have ended, and about how many types of theirs, are left alone: who loads the same modules over
+and over finds their types."""
+
 ANCESTORS: Final = NUMBERS << heap.ROW_SHIFT
 """Address space for a row for every number."""
 
 _STEP: Final = 1 << 18
-_ROW: Final = 1 << heap.ROW_SHIFT
-_ROWS: Final = PAGE // _ROW
+_CELLS: Final = 1 << heap.ROW_SHIFT - 2
+"""Words of 4 bytes in a row."""
+_ROWS: Final = PAGE >> heap.ROW_SHIFT
+"""Rows in a page."""
 
 
 @final
@@ -82,7 +89,10 @@ class Canonical:
         self._native = native
         self._lease = lease
         self._rows = 0
-        self._committed = 0
+        self._cells = memoryview(b"")
+        """The rows' words of 4 bytes."""
+        self._ready = 0
+        """Rows of numbers below are accessible."""
         self._types: dict[bytes, Type] = {}
         self._alive: dict[int, Type] = {}
         """The numbers that are taken."""
@@ -91,6 +101,8 @@ class Canonical:
         self._leases: dict[int, list[Type]] = {}
         self._numbers = itertools.count(1)
         self._ended: deque[int] = deque()
+        self._ended_types = 0
+        """How many types these have, about."""
         self._lock = threading.RLock()
         self._busy = 0
         """How many are at work on these tables: one within the other, all on the thread that has the lock."""
@@ -103,6 +115,7 @@ class Canonical:
     def start(self, rows: int) -> None:
         """``rows`` is where the table of ancestors is to be: :data:`ANCESTORS` reserved bytes."""
         self._rows = rows
+        self._cells = self._native.words(rows, ANCESTORS >> 3).cast("B").cast("I")
 
     def after_fork(self) -> None:
         """In the child: other threads, one of which may have been at work, are no more."""
@@ -117,38 +130,40 @@ class Canonical:
 
         Raises :class:`LimitExceeded`, ``MemoryError``.
         """
-        subs = types.module.types
-        ids = array("Q", bytes(8 * len(subs)))
+        keys = types.keys()
+        ids = Block(8 * len(keys))
         number = next(self._numbers)
         held: list[Type] = []
         self._leases[number] = held
-        lease = self._lease(number)
+        ids.keep(self._lease(number))
         with self._lock:
             self._worker = threading.get_ident()
-            self._sweep()
             self._busy += 1
             try:
-                for i, sub in enumerate(subs):
-                    parent = held[sub.supers[0]] if sub.supers else None
-                    found = self._counted(types.key(i), parent, kind(sub.comp, subs))
-                    held.append(found)
-                    ids[i] = found.id
+                self._fill(ids, keys, types.module.types, held)
             finally:
                 self._busy -= 1
-        block = Block(8 * len(subs))
-        block.words[: len(subs)] = memoryview(ids)
-        return block.lent(lease)
+        return ids
 
-    def _counted(self, key: bytes, parent: Type | None, kind: int) -> Type:
-        """The type with this key, with one more user."""
-        while True:
-            found = self._types.get(key) or self._add(key, parent, kind)
-            found.users += 1
-            # What sweeps first makes a type unfindable and then looks for users; here it is the other way round. So it
-            # is never lost, whatever comes between.
-            if self._types.get(key) is found:
-                return found
-            found.users -= 1
+    def _fill(self, ids: Block, keys: list[bytes], subs: list[SubType], held: list[Type]) -> None:
+        """Count one more user of each type of a module, note in ``held`` that they are, and write down their ids."""
+        known, words = self._types, ids.words
+        for i, key in enumerate(keys):
+            while True:
+                found = known.get(key)
+                if found is None:
+                    sub = subs[i]
+                    parent = held[sub.supers[0]] if sub.supers else None
+                    found = self._add(key, parent, kind(sub.comp, subs))
+                # In this order: what is cut short between the two is counted too often, never too rarely.
+                found.users += 1
+                # Who sweeps first makes a type unfindable and then looks for users; here it is the other way round. So
+                # it is not lost, whatever comes between.
+                if known.get(key) is found:
+                    break
+                found.users -= 1
+            held.append(found)
+            words[i] = found.id
 
     def _add(self, key: bytes, parent: Type | None, kind: int) -> Type:
         made = Type(key, parent)
@@ -158,7 +173,7 @@ class Canonical:
         # A finaliser, or a signal's handler, may have come here with the same type meanwhile.
         found = self._types.setdefault(key, made)
         if found is not made:
-            del self._alive[number]
+            self._give_up(number)
         return found
 
     def _take(self, type_: Type) -> int:
@@ -175,26 +190,47 @@ class Canonical:
         return number
 
     def _write_row(self, number: int, type_: Type) -> None:
-        """Fill the row that makes casts constant in time: the type's supertypes and itself, by depth.
+        """Fill the row that makes casts constant in time: the type's supertypes and itself, by depth; it was zero.
 
         Also that of a type without supertypes is read, by those that look for one there.
         """
-        end = (number + 1) << heap.ROW_SHIFT
-        if end > self._committed:
-            committed = (end + _STEP - 1) & -_STEP
-            if not self._native.commit(self._rows + self._committed, committed - self._committed):
-                del self._alive[number]
-                raise MemoryError("no memory for types")
-            self._committed = committed
-        row = array("I", [*type_.ancestry()][::-1]).tobytes()
-        self._native.write(self._rows + (number << heap.ROW_SHIFT), row.ljust(_ROW, b"\0"))
+        if number >= self._ready and not self._commit(number):
+            del self._alive[number]
+            raise MemoryError("no memory for types")
+        at = number * _CELLS
+        for id in [*type_.ancestry()][::-1]:
+            self._cells[at] = id
+            at += 1
+
+    def _commit(self, number: int) -> bool:
+        """Make rows accessible up to that of ``number``."""
+        start, end = self._ready << heap.ROW_SHIFT, ((number + 1) << heap.ROW_SHIFT) + _STEP - 1 & -_STEP
+        if not self._native.commit(self._rows + start, end - start):
+            return False
+        self._ready = end >> heap.ROW_SHIFT
+        return True
+
+    def _give_up(self, number: int) -> None:
+        """Let a number go whose type nobody can find, and zero its row."""
+        cells, at = self._cells, number * _CELLS
+        end = at + _CELLS
+        while at < end and cells[at]:
+            cells[at] = 0
+            at += 1
+        del self._alive[number]
 
     # -- ends ----------------------------------------------------------------------------------------------------------
 
     def end(self, number: int) -> None:
         """Called by a lease when nothing refers to it any more."""
+        self._ended_types += len(self._leases[number])
         self._ended.append(number)
-        # Not waited for: whoever has the lock may be waiting for this thread. The next lease sees to it, then.
+        if len(self._ended) > KEPT or self._ended_types > KEPT_TYPES:
+            self.sweep()
+
+    def sweep(self) -> None:
+        """Forget what only leases that have ended had; not now if somebody is at work, for whoever has the lock may be
+        waiting for this thread."""
         if self._lock.acquire(blocking=False):
             try:
                 self._worker = threading.get_ident()
@@ -207,6 +243,7 @@ class Canonical:
         if self._busy or not self._ended:
             return
         self._busy += 1
+        self._ended_types = 0
         freed: list[int] = []
         try:
             while self._ended:
@@ -230,16 +267,14 @@ class Canonical:
         return not type_.users
 
     def _free(self, numbers: list[int]) -> None:
-        """Give up numbers of types that nobody can find any more."""
-        native, alive = self._native, self._alive
+        """Give up numbers of types that nobody can find any more, and the pages that only their rows were in."""
+        alive = self._alive
         for number in numbers:
-            native.write(self._rows + (number << heap.ROW_SHIFT), bytes(_ROW))
-            del alive[number]
+            self._give_up(number)
         for page in {number // _ROWS for number in numbers} - {self._next // _ROWS}:
             rows = range(page * _ROWS, (page + 1) * _ROWS)
-            if not any(number in alive for number in rows):
-                native.discard(self._rows + page * PAGE, PAGE)
+            if not any(map(alive.__contains__, rows)):
+                self._native.discard(self._rows + page * PAGE, PAGE)
                 # If somebody has come between: once more.
-                for number in rows:
-                    if number in alive:
-                        self._write_row(number, alive[number])
+                for number in filter(alive.__contains__, rows):
+                    self._write_row(number, alive[number])

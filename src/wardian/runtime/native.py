@@ -238,6 +238,10 @@ class Block:
         part.words = self.words[offset >> 3 : (offset + size) >> 3]
         return part
 
+    def keep(self, keeper: object) -> None:
+        """Keep ``keeper`` alive as well. Before anyone else has the block, or a part of it."""
+        self._keeper = self._keeper, keeper
+
     def lent(self, keeper: object) -> Block:
         """The same memory as a block that also keeps ``keeper`` alive."""
         lent = Block.__new__(Block)

@@ -349,11 +349,15 @@ class TypeContext:
 
     def key(self, index: int) -> bytes:
         """The type's canonical name: equal for equivalent types of any modules, and in any process."""
+        return self.keys()[index]
+
+    def keys(self) -> list[bytes]:
+        """:meth:`key` of every type; not to be changed."""
         keys = self._keys
         if keys is None:
             # Two threads may do this at the same time; both come to the same keys.
             keys = self._keys = self._make_keys()
-        return keys[index]
+        return keys
 
     def ancestry(self, index: int) -> tuple[bytes, ...]:
         """The keys of the type and of all its supertypes, the type itself first."""
