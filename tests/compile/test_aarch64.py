@@ -102,9 +102,7 @@ def _disassembled(code: bytes, folder: Path) -> dict[int, tuple[str, str]]:
     made = folder / "filled.o"
     command = [sys.executable, "-m", "ziglang", "cc", "-target", "aarch64-linux-gnu", "-c"]
     subprocess.run([*command, folder / "filled.s", "-o", made], check=True)
-    dump = subprocess.run(
-        ["llvm-objdump", "-d", made], check=True, capture_output=True, text=True
-    )
+    dump = subprocess.run(["llvm-objdump", "-d", made], check=True, capture_output=True, text=True)
     return {int(at, 16): (name, operands) for at, _, name, operands in _LINE.findall(dump.stdout)}
 
 
@@ -173,13 +171,37 @@ def _no_register_of_others(found: dict[int, tuple[str, str]]) -> None:
     assert all(not name.startswith("<") and "unknown" not in operands for name, operands in found.values())
 
 
-def test_code_says_where_it_may_be_entered_and_signs_return_addresses() -> None:
+def _instructions(wat: str) -> list[str]:
+    """What LLVM makes of the first function."""
     backend = Backend(architecture="aarch64")
-    source = assemble("(module (func (param i32) (result i32) (i32.add (call 0 (local.get 0)) (i32.const 1))))")
-    module = decode(source, Features(), Limits())
+    module = decode(assemble(wat), Features(), Limits())
     ctx = validate_module(module, Features(), Limits())
     facts = ModuleFacts(module, CodeOptions(), {})
     text = backend.assembly(function_text(facts, ctx, 0, backend.preamble()))
-    instructions = re.findall(r"^\t([a-z].*)", text[text.index("\nf0:") :], re.MULTILINE)
-    # paciasp, which is a place to land as well, and autiasp.
-    assert instructions[0] == "hint\t#25" and "hint\t#29" in instructions, text
+    assert "Tag_Feature_BTI" in text, "what makes the object say so as well"
+    return re.findall(r"^(\.?\w+(?=:)|\t[a-z].*)", text[text.index("\nf0:") + 1 :], re.MULTILINE)
+
+
+PACIASP, AUTIASP, BTI_C, BTI_J = ("\thint\t#25", "\thint\t#29", "\thint\t#34", "\thint\t#36")
+
+
+def test_code_says_where_it_may_be_entered_and_signs_return_addresses() -> None:
+    calling = _instructions("(module (func (param i32) (result i32) (i32.add (call 0 (local.get 0)) (i32.const 1))))")
+    assert calling[:2] == ["f0", PACIASP] and AUTIASP in calling  # paciasp is a place to land as well
+    leaf = _instructions("(module (func (param i32) (result i32) (i32.mul (local.get 0) (local.get 0))))")
+    assert leaf[1] in (BTI_C, PACIASP)
+    names = ("add", "sub", "mul", "and", "or", "xor", "shl") * 3
+    arms = " ".join(
+        f"(global.set 0 (i32.{name} (global.get 0) (i32.const {n}))) (return) )" for n, name in enumerate(names)
+    )
+    table = _instructions(
+        f"(module (global (mut i32) (i32.const 0)) (func (param i32) {'(block ' * 22} "
+        f"(br_table {' '.join(map(str, range(22)))} (local.get 0)) ) {arms}))"
+    )
+    assert table.count(BTI_J) >= 13, table
+
+
+def test_jumps_to_callees_may_land_where_calls_do() -> None:
+    """``paciasp`` takes jumps from two registers only, and so does ``bti c``."""
+    assert aarch64.prologue().startswith(" paciasp\n")
+    assert re.findall(r"\bbr (\w+)", aarch64.go(guessed=True)) == ["x16"]

@@ -96,12 +96,14 @@ class Line(NamedTuple):
 
     name: str
     operands: tuple[str, ...]
+    untracked: bool = False
+    """Is it a jump that may lead to where nothing says that it may?"""
 
     def __str__(self) -> str:
         return f"{self.name:<8}{', '.join(self.operands)}".rstrip()
 
 
-_INSTRUCTION: Final = re.compile(r"^\s*[0-9a-f]+:\s+(?:notrack |rep |lock |bnd )?(\S+)\s*(.*?)\s*(?:[#<].*)?$")
+_INSTRUCTION: Final = re.compile(r"^\s*[0-9a-f]+:\s+(notrack |rep |lock |bnd )?(\S+)\s*(.*?)\s*(?:[#<].*)?$")
 _OPERAND: Final = re.compile(r"[^,(]*\([^)]*\)|[^,]+")
 
 
@@ -116,7 +118,7 @@ def disassembled(machine_code: bytes) -> list[Line]:
         how = ["-D", "-b", "binary", "-m", "i386:x86-64", "--no-show-raw-insn"]
         text = subprocess.run([OBJDUMP, *how, file.name], check=True, capture_output=True, text=True).stdout
     found = [match for line in text.splitlines() if (match := _INSTRUCTION.match(line))]
-    return [Line(m[1], tuple(part.strip() for part in _OPERAND.findall(m[2]))) for m in found]
+    return [Line(m[2], tuple(part.strip() for part in _OPERAND.findall(m[3])), m[1] == "notrack ") for m in found]
 
 
 _FAMILIES: Final = (*(f"{n}x" for n in "abcd"), "si", "di", "bp", "sp")

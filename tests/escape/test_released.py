@@ -159,6 +159,16 @@ def test_guards_are_around_tables_and_segments() -> None:
     assert guarded(instance._data.passive, 24, 24)
 
 
+def test_segments_without_elements_have_no_place() -> None:
+    text = """(module (table (export "t") 2 funcref) (elem func) (elem funcref) (func $f)
+      (func (export "init") (table.init 0 (i32.const 0) (i32.const 0) (i32.const 0)) (elem.drop 0)))"""
+    instance = module(text, MODES[0]).instantiate()
+    assert not instance._data.passive
+    instance.exports.init()
+    instance.reset()
+    instance.exports.init()
+
+
 def test_a_table_s_place_is_zero_when_it_is_used_again() -> None:
     """Wherever the one before wrote, in the slack behind its elements too; and it takes no system call."""
     native: Any = engine(MODES[0]).process.native

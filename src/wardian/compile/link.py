@@ -16,6 +16,8 @@ PAGE: Final = 4096
 _SHF_WRITE, _SHF_ALLOC, _SHF_EXEC = 1, 2, 4
 _RELA, _SYMTAB, _NOBITS = 4, 2, 8
 _X86_64, _AARCH64 = 62, 183
+_UNUSED: Final = (".eh_frame", ".note")
+"""What the names of sections begin with that are for debuggers and linkers."""
 _PC32: Final = frozenset({2, 4})
 """R_X86_64_PC32 and R_X86_64_PLT32: to a symbol of the same image they are the same."""
 _PC64: Final = 24
@@ -56,7 +58,7 @@ def flatten(obj: bytes) -> Image:
         for i, (name, kind, flags, _, off, size, _, _, align, _) in enumerate(sections):
             if not flags & _SHF_ALLOC or bool(flags & _SHF_WRITE) != want_write or bool(flags & _SHF_EXEC) != want_exec:
                 continue
-            if _string(obj, names + name).startswith(".eh_frame"):
+            if _string(obj, names + name).startswith(_UNUSED):
                 continue
             out.extend(b"\0" * (-len(out) % max(align, 1)))
             placed[i] = len(out)

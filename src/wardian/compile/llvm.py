@@ -32,6 +32,16 @@ PROTECTED: Final = {
 }
 """Attributes with which functions say where indirect branches may land, and sign the addresses they return to."""
 
+LANDINGS: Final = {
+    "x86_64": '!llvm.module.flags = !{!16}\n!16 = !{i32 8, !"cf-protection-branch", i32 1}\n',
+    "aarch64": """!llvm.module.flags = !{!16, !17}
+!16 = !{i32 8, !"branch-target-enforcement", i32 1}
+!17 = !{i32 8, !"sign-return-address", i32 1}
+""",
+}
+"""Flags of modules that say the same: whatever an indirect branch may lead to begins with the instruction for it
+(``endbr64``, ``bti``), and where only jump tables lead, the jump says that it is not to be looked at."""
+
 MASKING: Final = ("avx512", "avx10")
 """Features that are never used: LLVM folds even a volatile load into an instruction that masks it, which does not fault
 where the mask is off, and the trap the load stands for is lost."""
@@ -114,7 +124,7 @@ class Backend:
         return (
             f'target triple = "{self.triple}"\n'
             f'attributes #0 = {{ {attributes} "disable-tail-calls"="true" }}\nattributes #1 = {{ {attributes} }}\n'
-            f'{group}!7 = !{{!"{REGISTER[self.arch]}"}}\n'
+            f'{group}!7 = !{{!"{REGISTER[self.arch]}"}}\n{LANDINGS[self.arch]}'
         )
 
     def stencil_preamble(self) -> str:

@@ -293,7 +293,7 @@ def _passive_words(instance: Instance) -> memoryview:
     """Room for the elements of all passive segments, side by side; that of the first time, if this is not the first."""
     count = sum(len(s) for s in instance.module.elems if s.mode == "passive")
     if not count:
-        return memoryview(b"").cast("Q")
+        return memoryview(bytearray()).cast("Q")
     process = instance.store.process
     if not instance.passive:
         instance.passive = process.new_place(8 * count)

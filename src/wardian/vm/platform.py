@@ -79,7 +79,7 @@ wd_resolve:
 
 MACHINES: Final = {
     "x86_64": Machine(
-        pc=168, sp=160, fp=120, si_addr=16, resolve=_X86_64_RESOLVE, stub=" movl $wd_i, %eax\n jmp wd_resolve"
+        pc=168, sp=160, fp=120, si_addr=16, resolve=_X86_64_RESOLVE, stub=" endbr64\n movl $wd_i, %eax\n jmp wd_resolve"
     ),
 }
 """Architecture (LLVM's name) -> its facts."""

@@ -70,6 +70,9 @@ _CONDITIONS: Final = dict(
 )
 _RELATIVE_HOLE: Final = re.compile(rf"^\tleaq\t([{''.join(NAMES)}]_([sq])\S*)\(%rip\), ", re.MULTILINE)
 
+_TABLE_JUMP: Final = re.compile(r"^\tjmpq(?=\t\*)", re.MULTILINE)
+_UNTRACKED: Final = "\tnotrack jmpq"
+
 
 def _opposite(jump: str) -> str | None:
     condition = _CONDITIONS.get(jump.strip()[1:])
@@ -81,7 +84,9 @@ _TAKES: Final = MappingProxyType({"s": "movq", "q": "movabsq"})
 
 def _rewritten(text: str) -> str:
     # A hole is a number, but LLVM takes it for an address, which a shared object has relative to where it is.
-    return _RELATIVE_HOLE.sub(lambda found: f"\t{_TAKES[found[2]]}\t${found[1]}, ", text.replace("@PLT", ""))
+    text = _RELATIVE_HOLE.sub(lambda found: f"\t{_TAKES[found[2]]}\t${found[1]}, ", text.replace("@PLT", ""))
+    # Through a table of our own, which no guest can write, so where it leads need not begin with endbr64.
+    return _TABLE_JUMP.sub(_UNTRACKED, text)
 
 
 _BRANCH: Final = re.compile(r"^(\tj\w+\t)(\S+)$")
@@ -105,7 +110,7 @@ def _fenced(lines: Sequence[str], led: bool) -> list[str]:
         elif led and line.startswith("\tcall") and "*" in line:
             target = line.partition("*")[2]
             out += [f"\tmovq\t{target}, %r11", "\tjmp\t9f", "8:", *_unguessed("%r11"), "9:", "\tcallq\t8b", _FENCE]
-        elif led and line.startswith("\tjmp") and "*" in line:
+        elif led and line.startswith(_UNTRACKED):
             out += _unguessed(line.partition("*")[2])
         elif line.startswith("\tcall"):
             out += [line, _FENCE]
@@ -129,7 +134,7 @@ SYNTAX: Final = Syntax(
     register=re.compile(r"%(\w+)"),
     jump=re.compile(r"^\tjmp\t([A-Za-z_]\w*)$"),
     jump_to="\tjmp\t",
-    leaves=("\tjmp", "\tret"),
+    leaves=("\tjmp", _UNTRACKED, "\tret"),
     conditional=_BRANCH,
     opposite=_opposite,
     near=None,
@@ -152,11 +157,13 @@ FREE_FLOATS: Final = 5
 """That many floats and vectors arrive in registers that are no pinned local's."""
 
 def prologue() -> str:
-    """Save what must be saved, look for room on the stack, take the frame. ``I_s``: minus the bytes of the slots."""
+    """Land, save what must be saved, look for room on the stack, take the frame. ``I_s``: minus the bytes of the
+    slots."""
     pushes = "\n".join(f" pushq {name}" for name in _SAVED)
     # SAFETY: nothing below the stack pointer is touched before it is known that all slots lie above the stack limit;
     # the sum cannot wrap, for a frame has at most 2 * MAX_LOCALS + MAX_DEPTH slots.
-    return f""" pushq %rbp
+    return f""" endbr64
+ pushq %rbp
  movq %rsp, %rbp
 {pushes}
  movq %rdi, %r13
@@ -221,11 +228,13 @@ def put_back() -> str:
     return " popq I_s(%r10)\n"
 
 
-def go() -> str:
-    """Jump to the callee, with the stack as its caller would have left it."""
+def go(*, guessed: bool) -> str:
+    """Jump to the callee, with the stack as its caller would have left it. ``guessed``: may the processor guess where
+    to?"""
     # SAFETY: the caller takes its own arguments for gone: as many bytes as the callee removes are above what it returns
     # to, because I_s of leave() was computed from both.
-    return " movq %r11, (%r10)\n movq %r10, %rsp\n jmpq *%rax\n"
+    jump = [" jmpq *%rax"] if guessed else _unguessed("%rax")
+    return "\n".join([" movq %r11, (%r10)", " movq %r10, %rsp", *jump, ""])
 
 
 def stack_argument(cls: int, code: int) -> str:

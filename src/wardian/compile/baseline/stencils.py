@@ -414,7 +414,7 @@ def _callees(maker: Maker) -> None:
     maker.raw("pass on stack", 0, machine.put_aside())
     maker.raw("leave", 0, machine.leave())
     maker.raw("put on stack", 0, machine.put_back())
-    maker.raw("go", 0, machine.go())
+    maker.raw("go", 0, machine.go(guessed=maker.facts.options.spectre != "full"))
 
 
 def _on_slots(maker: Maker, flavour: Flavour) -> None:

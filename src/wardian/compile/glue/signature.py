@@ -36,11 +36,17 @@ from wardian.vm.layout import (
 def signature_text(code: str, preamble: str) -> str:
     """LLVM module with ``entry_CODE`` (Python calls a guest function) and ``host_CODE`` (a guest calls Python)."""
     params, results = code.split("_")
-    return "\n".join([preamble, "declare ptr @llvm.frameaddress.p0(i32)", *_INTRINSICS, _entry(params, results),
-                      _host(params, results)])  # fmt: skip
+    return "\n".join([preamble, "declare ptr @llvm.frameaddress.p0(i32)", *_INTRINSICS, _SET_JUMP,
+                      _entry(params, results), _host(params, results)])  # fmt: skip
 
 
 _INTRINSICS: Final = ("declare i64 @llvm.usub.sat.i64(i64, i64)", "declare i64 @llvm.umax.i64(i64, i64)")
+
+_SET_JUMP: Final = """define internal i32 @set_jump(ptr %buffer, ptr %set) noinline nounwind returns_twice {
+  %how = musttail call i32 %set(ptr %buffer, ptr %set)
+  ret i32 %how
+}"""
+"""``_setjmp``, called by a name: only where such a call returns to does LLVM say that a jump may lead there, too."""
 
 
 def _result(results: str) -> str:
@@ -309,7 +315,7 @@ def _enter(t: Text, bi: str) -> None:
     t.put("%thread", "%store", STORE.at["thread"])
     t.put(limit, "%store", STORE.at["stack_limit"], "i64")
     buf = t.new(f"getelementptr i8, ptr %act, i64 {ACTIVATION.at['jmp_buf']}")
-    how = t.c(bi, "_setjmp", f"ptr {buf}", extra=" returns_twice")
+    how = t.new(f"call i32 @set_jump(ptr {buf}, ptr {t.word(bi, SLOT['_setjmp'])}) returns_twice")
     run = t.label()
     t.do(f"switch i32 {how}, label %raised [ i32 0, label %{run} i32 {TRAPPED}, label %trapped ]")
     t.at(run)
