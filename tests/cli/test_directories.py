@@ -31,6 +31,14 @@ def test_overlay(cli: Cli, writer: Path, tmp_path: Path) -> None:
     assert (tmp_path / "sub" / "new").stat().st_size == 1000
 
 
+def test_suffix_that_is_none(cli: Cli, writer: Path, tmp_path: Path) -> None:
+    (tmp_path / "sub").mkdir()
+    for word in ("sub::/w::rw", "sub::/w:rw"):
+        done = cli("run", "--dir", word, writer)
+        assert (done.returncode, list((tmp_path / "sub").iterdir())) == (2, [])
+        assert word in done.stderr and "colon" in done.stderr
+
+
 def test_temporary(cli: Cli, writer: Path) -> None:
     done = cli("run", "--temporary", "/tmp", "--changes", writer)
     assert (done.returncode, done.stderr) == (0, "+ /tmp/new\n")

@@ -14,6 +14,7 @@ import pytest
 import wardian
 from tests.support import ROOT
 from wardian.grants import DirGrant, FileQuota, FrozenClock, TreeGrant
+from wardian.isolation.policy import LAYERS
 
 WORDS = ROOT / "examples" / "words.wasm"
 
@@ -45,6 +46,19 @@ def words() -> wardian.Module:
 @pytest.fixture(scope="module")
 def writer() -> wardian.Module:
     return wardian.Module(WRITER)
+
+
+@pytest.mark.parametrize("isolation", [None, "process"])
+def test_validates_what_is_called(isolation: Any) -> None:
+    """However large a program is, a run costs what is called; an engine of the caller's checks all of it first."""
+    isolation = isolation and wardian.Isolation(accept=tuple(LAYERS))
+    text = """(module (func $bad (result i32)) (func (export "_start"))
+      (func (export "call") (drop (call $bad))))"""
+    assert wardian.run(text.encode(), isolation=isolation).returncode == 0
+    with pytest.raises(wardian.InvalidError, match="function 0"):
+        wardian.run(text.encode(), invoke="call", isolation=isolation)
+    with pytest.raises(wardian.InvalidError, match="function 0"):
+        wardian.run(text.encode(), engine=wardian.Engine(), isolation=isolation)
 
 
 def test_trees_as_directories(words: wardian.Module, tmp_path: Path) -> None:

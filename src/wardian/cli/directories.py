@@ -38,6 +38,9 @@ def parse(word: str) -> Asked:
         raise usage(f"--dir {word!r} names no folder", _HINT)
     if not os.path.exists(host):
         raise CliError(f"--dir {word}: {host} does not exist")
+    if ":" in guest:
+        # Whoever writes /tmp:rw means no folder of that name.
+        raise usage(f"--dir {word!r}: a colon in the guest's name {guest!r}; folders can be written to by default", _HINT)
     return Asked(host, guest or host, suffix == ":ro", suffix == ":overlay")
 
 

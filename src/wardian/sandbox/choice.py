@@ -10,7 +10,7 @@ import functools
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from wardian.api.config import Config
-from wardian.api.engine import Engine, default_engine
+from wardian.api.engine import Engine
 from wardian.api.profile import Profile
 from wardian.grants import ClockGrant, FrozenClock, RealClock, TerminalGrant
 
@@ -78,6 +78,8 @@ def missing(config: Config, profile: Profile) -> list[str]:
 
 @functools.cache
 def usual_engine(profile: Profile, fuel: bool, deterministic: bool) -> Engine:
-    """The engine of whoever names none."""
-    config = profile.config(fuel=fuel, deterministic=deterministic)
-    return default_engine() if config == default_engine().config else Engine(config)
+    """The engine of whoever names none, for programs given as bytes or by a path.
+
+    It validates lazily: what a program never calls should not cost a run anything, however large it is.
+    """
+    return Engine(profile.config(fuel=fuel, deterministic=deterministic, lazy=True))

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import IO, TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol, TypeAlias, final
 
 from wardian.api.config import Config
-from wardian.api.engine import Engine, default_engine
+from wardian.api.engine import Engine
 from wardian.api.handles import Memory
 from wardian.api.link import instantiate
 from wardian.api.module import ImportType, Module
@@ -108,7 +108,8 @@ def run(
 ) -> RunResult:
     """Run a WASI program (its ``_start``), or with ``invoke`` one exported function, to the end.
 
-    * ``module``: a path, the bytes, or a :class:`Module`; ``args`` become ``argv[1:]`` (or ``invoke``'s parameters).
+    * ``module``: a path, the bytes, or a :class:`Module`; without an ``engine`` of yours a function body is validated
+      when it is first called. ``args`` become ``argv[1:]`` (or ``invoke``'s parameters).
     * Nothing is granted by default: no ``env``, no ``dirs`` (``{guest: host}``, or ``(host, guest[, readonly])`` each;
       ``host`` is a path, or a :class:`Tree`), empty standard input (``input`` is its contents), output captured up to
       16 MiB a stream or ``output_limit``, which then bounds streams that go elsewhere as well. ``"inherit"``
@@ -348,12 +349,12 @@ def _stopped(task: Task, trap: Trap, cpu: bool) -> Trap:
     return trap if task.timeout is None else time_over(task.timeout, trap.frames)
 
 
-def _module(module: Module | bytes | str | os.PathLike[str], engine: Engine | None) -> Module:
+def _module(module: Module | bytes | str | os.PathLike[str], engine: Engine) -> Module:
     if isinstance(module, Module):
         return module
     if isinstance(module, bytes | bytearray | memoryview):
         return Module(module, engine)
-    return Module.from_file(module, engine or default_engine())
+    return Module.from_file(module, engine)
 
 
 def _program_name(module: Module) -> str:
