@@ -26,7 +26,7 @@ def engine(mode: Mode) -> wardian.Engine:
     """One engine per mode, without a cache: guests are compiled by this process."""
     features = wardian.Features(custom_page_sizes=True)
     choices: Any = {"opt": mode.opt, "checks": mode.checks, "spectre": mode.spectre}
-    config = wardian.Config(cache=False, features=features, **choices)
+    config = wardian.Config(cache=False, features=features, shared_memory=True, **choices)
     return share_glue(wardian.Engine(config))
 
 

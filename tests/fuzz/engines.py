@@ -82,7 +82,7 @@ class Wardian:
         self._fuel = fuel
         config = wardian.Config(
             opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES, tier_up=1, fuel=fuel,
-            spectre=mode.spectre,
+            spectre=mode.spectre, shared_memory=True,
             deterministic=fuel,  # type: ignore[arg-type]
         )
         self._engine = wardian.Engine(config)

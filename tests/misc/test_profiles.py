@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,35 @@ def test_a_weaker_engine_is_an_error() -> None:
         wardian.run(b"", profile="no")
 
 
+SHARED = '(module (memory 1 1 shared) (func (export "_start")))'
+
+
+def test_full_has_no_shared_memory_unless_told() -> None:
+    """A counting thread is a clock. Atomic instructions on memory of one's own are none."""
+    full, told = (Engine(Config(spectre="full", shared_memory=said, cache=False)) for said in (None, True))
+    never, usual = (Engine(Config(shared_memory=said, cache=False)) for said in (False, None))
+    imported = '(module (import "m" "m" (memory 1 1 shared)))'
+    atomic = '(module (memory 1) (func (export "f") (result i32) (i32.atomic.load (i32.const 0))))'
+    bundle = wardian.Module(SHARED, usual).serialize()
+    for engine in (full, never):
+        attempts: tuple[Callable[[], object], ...] = (
+            lambda engine=engine: wardian.Module(SHARED, engine),  # type: ignore[misc]
+            lambda engine=engine: wardian.Module(imported, engine),  # type: ignore[misc]
+            lambda engine=engine: wardian.Module.deserialize(bundle, engine),  # type: ignore[misc]
+            lambda engine=engine: wardian.Memory(1, 1, shared=True, engine=engine),  # type: ignore[misc]
+            lambda engine=engine: wardian.run(assemble(SHARED), engine=engine, isolation="process"),  # type: ignore[misc]
+        )
+        for attempt in attempts:
+            with pytest.raises(wardian.FeatureDisabled, match=r"Config\(shared_memory=True\), or -W") as caught:
+                attempt()
+            assert caught.value.feature == "shared_memory"
+        assert wardian.Module(atomic, engine).instantiate().exports.f() == 0
+    for engine in (told, usual):
+        memory = wardian.Memory(1, 1, shared=True, engine=engine)
+        wardian.Module(imported, engine).instantiate({"m": {"m": memory}})
+        assert wardian.run(wardian.Module(SHARED, engine)).status == "exited"
+
+
 def test_the_command_line(tmp_path: Path) -> None:
     guest = tmp_path / "guest.wasm"
     guest.write_bytes(assemble('(module (func (export "_start")))'))
@@ -102,3 +132,8 @@ def test_the_command_line(tmp_path: Path) -> None:
     assert weakened.returncode == 2
     assert "which other options take back" in weakened.stderr
     assert run("--profile", "none").returncode == 2
+    guest.write_bytes(assemble(SHARED))
+    refused = run("--spectre", "full")
+    assert refused.returncode != 0
+    assert "-W shared-memory=y" in refused.stderr
+    assert run("--spectre", "full", "-W", "shared-memory=y").returncode == 0

@@ -59,6 +59,7 @@ def _engine(mode: Mode, lazy: bool, folder: str) -> tuple[wardian.Engine, Specte
         opt=mode.opt,  # type: ignore[arg-type]
         checks=mode.checks,  # type: ignore[arg-type]
         spectre=mode.spectre,  # type: ignore[arg-type]
+        shared_memory=True,
         cache=False,
         features=features,
         lazy=lazy,

@@ -7,6 +7,7 @@ from typing import Literal, final
 
 from wardian.compile.cache import LIMIT
 from wardian.compile.options import Checks, CodeOptions, Spectre
+from wardian.errors import FeatureDisabled
 from wardian.limits import UNLIMITED_FUEL, Features, Limits
 from wardian.record import Record
 
@@ -22,7 +23,10 @@ class Config(Record):
       addresses that are ``"masked"`` to the memory's own reservation whatever came out of them. All are exact.
     * ``spectre``: what is done about code that runs because the processor guessed wrongly (docs/spectre.md): ``"off"``,
       ``"basic"`` (indices and types are masked without branches where they are checked) or ``"full"`` (nothing that was
-      loaded on a guess is used, indirect branches are not guessed, clocks are coarse; slow).
+      loaded on a guess is used, indirect branches are not guessed, clocks are coarse, memory is not shared; slow).
+    * ``shared_memory``: may modules have shared memories? A second thread that counts in one makes a clock finer than
+      any that guests are given, so at ``spectre="full"`` they may not unless this is ``True``, else unless it is
+      ``False``.
     * ``fuel``: whether guests pay for what they do (docs/fuel.md); then ``Limits.fuel`` bounds it, and
       :attr:`Instance.fuel` is what is left. Costs a seventh of their speed on average, half where they do little but
       call.
@@ -39,6 +43,7 @@ class Config(Record):
     opt: Literal["baseline", "O0", "O2", "auto"] = "auto"
     checks: Checks = "guard"
     spectre: Spectre = "basic"
+    shared_memory: bool | None = None
     fuel: bool = False
     deterministic: bool = False
     tier_up: int = 100_000
@@ -65,6 +70,19 @@ class Config(Record):
         """Raise ``ValueError`` for a limit that code compiled under these choices would not keep."""
         if limits.fuel != UNLIMITED_FUEL and not self.fuel:
             raise ValueError("Limits(fuel=...) bounds nothing unless fuel is counted: Config(fuel=True)")
+
+    def check_shared(self) -> None:
+        """Raise :class:`FeatureDisabled`, because there is a shared memory, if there may not be one."""
+        if self.shared_memory is None and self.spectre == "full":
+            why = "a thread that counts in a shared memory is a finer clock than spectre='full' leaves to guests"
+        elif self.shared_memory is False:
+            why = "Config(shared_memory=False) forbids shared memories"
+        else:
+            return
+        raise FeatureDisabled(
+            "shared_memory",
+            f"{why}; allow them with Config(shared_memory=True), or -W shared-memory=y on the command line",
+        )
 
     def code(self, opt: Literal["O0", "O2", "baseline"], *, exceptions: bool = False) -> CodeOptions:
         """What code is compiled with under these choices."""

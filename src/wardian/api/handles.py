@@ -111,7 +111,7 @@ class Memory:
         """A memory of ``min`` to ``max`` pages, to be imported by modules. Raises :class:`LimitExceeded`.
 
         A ``shared`` one, which must have a ``max``, may be imported by instances that run on different threads at once.
-        ``page_size`` is 65536 or (custom page sizes) 1.
+        ``page_size`` is 65536 or (custom page sizes) 1. Raises :class:`FeatureDisabled` where ``engine`` forbids it.
         """
         if page_size not in (1, PAGE):
             raise ValueError(f"a page has 1 or {PAGE} bytes, not {page_size}")
@@ -121,6 +121,8 @@ class Memory:
         if shared and max is None:
             raise ValueError("a shared memory must have a maximum")
         used = engine or default_engine()
+        if shared:
+            used.config.check_shared()
         declared = MemoryType(TypeLimits(min, max), bool(shared), page_size.bit_length() - 1)
         self._instance = MemoryInstance(used.process, declared, used.config.limits.memory)
 

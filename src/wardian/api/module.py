@@ -88,6 +88,11 @@ def _validate_bodies(ctx: ModuleContext, engine: Engine) -> None:
         cache.store(mark, b"valid")
 
 
+def _check_shared(decl: ModuleDecl, config: Config) -> None:
+    if any(memory.shared for memory in (*decl.imported_memories, *decl.memories)):
+        config.check_shared()
+
+
 def _check_key(key: bytes | None) -> bytes | None:
     if key is not None and not 1 <= len(key) <= 64:
         raise ValueError("a key has 1 to 64 bytes")
@@ -112,6 +117,7 @@ class Module:
         self.engine = engine or default_engine()
         config = self.engine.config
         self.decl: ModuleDecl = decode(_binary(source, config), config.features, config.limits)
+        _check_shared(self.decl, config)
         try:
             self._ctx = validate_module(self.decl, config.features, config.limits)
         except InvalidError:
@@ -216,6 +222,7 @@ class Module:
         module = cls.__new__(cls)
         module.engine = used
         module.decl = decode(bundle.source, used.config.features, used.config.limits)
+        _check_shared(module.decl, used.config)
         module._ctx = validate_module(module.decl, used.config.features, used.config.limits)
         module._bundle = bundle
         module._code = None

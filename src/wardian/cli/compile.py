@@ -70,8 +70,10 @@ def main(argv: list[str]) -> int:
 
     from wardian.api.module import Module
 
-    # Whoever asks for all of it waits as long as it takes.
-    engine = build_engine(level=level, checks=checks, spectre=spectre, bounds={"compile_time": math.inf})
+    # Whoever asks for all of it waits as long as it takes; and whether a memory may be shared is asked when it runs.
+    engine = build_engine(
+        level=level, checks=checks, spectre=spectre, shared_memory=True, bounds={"compile_time": math.inf}
+    )
     began = perf_counter()
     module = Module(source, engine)
     checked = perf_counter()

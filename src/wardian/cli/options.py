@@ -112,6 +112,7 @@ WASM_KEYS: Final[MappingProxyType[str, tuple[Callable[[str], object], str]]] = M
             key: (_PARSERS[BOUNDS[name].unit], f"the most {BOUNDS[name].bounds}: {_EXAMPLES[BOUNDS[name].unit]}")
             for key, name in LIMIT_KEYS.items()
         },
+        "shared-memory": (parse_switch, "modules may have shared memories (default: unless --spectre full is chosen)"),
         "unknown-imports-default": (parse_switch, "imports nobody defines return zeros"),
         "unknown-imports-trap": (parse_switch, "imports nobody defines trap when called"),
     }
@@ -234,6 +235,7 @@ def build_engine(
     level: str | None = None,
     checks: str | None = None,
     spectre: str | None = None,
+    shared_memory: bool | None = None,
     cache: bool = True,
     lazy: bool = False,
     switches: dict[str, bool] | None = None,
@@ -253,6 +255,8 @@ def build_engine(
         chosen["checks"] = checks
     if spectre is not None:
         chosen["spectre"] = spectre
+    if shared_memory is not None:
+        chosen["shared_memory"] = shared_memory
     if not cache:
         chosen["cache"] = False
     elif (path := cache_path()) is not None:

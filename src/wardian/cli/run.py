@@ -276,6 +276,7 @@ def main(argv: list[str]) -> int:
         level=level,
         checks=checks,
         spectre=spectre,
+        shared_memory=settings.get("shared-memory"),
         cache=not options.no_cache,
         lazy=True,
         switches=switches,

@@ -170,7 +170,8 @@ class Spectest:
 
     def __init__(self, engine: Engine) -> None:
         like = engine.config
-        self._engine = Engine(Config(opt=like.opt, checks=like.checks, spectre=like.spectre, cache=False))
+        choices = {"opt": like.opt, "checks": like.checks, "spectre": like.spectre}
+        self._engine = Engine(Config(**choices, shared_memory=True, cache=False))  # type: ignore[arg-type]
         self._modules: dict[str, Module] = {}
 
     def exports(self, *, shared: bool) -> dict[str, object]:

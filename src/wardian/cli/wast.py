@@ -103,7 +103,13 @@ def main(argv: list[str]) -> int:
         key = tuple(sorted(chosen.items()))
         if key not in worlds:
             engine = build_engine(
-                level=level, checks=checks, spectre=spectre, cache=False, lazy=options.lazy, switches=chosen
+                level=level,
+                checks=checks,
+                spectre=spectre,
+                shared_memory=True,
+                cache=False,
+                lazy=options.lazy,
+                switches=chosen,
             )
             worlds[key] = engine, _spectest(engine)
         return worlds[key]
