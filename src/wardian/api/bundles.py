@@ -9,6 +9,8 @@ from wardian.api.code import ModuleCode
 from wardian.compile.artifact import Functions, decode_images, encode_images
 from wardian.compile.bundle import Bundle
 from wardian.errors import ArtifactError
+from wardian.syntax.types import FuncType
+from wardian.vm.abi import signature_code
 
 if TYPE_CHECKING:
     from wardian.api.engine import Engine
@@ -22,11 +24,12 @@ def pack(
     code = code.with_exceptions() if code.has_tags else code
     options = code.ahead_options()
     functions = code.gather(progress, jobs, options)
-    code.engine.compiler.core()  # another engine may have been the first of this process, and have made it
-    for index in range(len(code.ctx.module.types)):
-        if code.is_function_type(index):
+    signatures: dict[str, None] = {}
+    for index, sub in enumerate(code.ctx.module.types):
+        if isinstance(sub.comp, FuncType):
             code.glue(index)
-    glue = encode_images(code.engine.compiler.glue())
+            signatures[signature_code(sub.comp, code.ctx.module.types)] = None
+    glue = encode_images(code.engine.compiler.glue_for(signatures))
     source = code.ctx.module.source
     return Bundle(source, options, functions.encode(), glue).encode(key)
 

@@ -26,6 +26,7 @@ from wardian.compile.options import CodeOptions
 from wardian.digest import blake2b
 from wardian.errors import LimitExceeded, printable
 from wardian.runtime.function import HostFacts
+from wardian.runtime.glue import Glue
 from wardian.runtime.memory import Image
 from wardian.runtime.native import Block
 from wardian.runtime.process import CodeRegion
@@ -139,9 +140,9 @@ class ModuleCode:
         self._given: Functions | None = None
         self._names: Names | None = None
         self._hints: Mapping[int, bool] | None = None
-        self._glue: dict[int, tuple[int, int]] = {}
+        self._glue: dict[int, Glue] = {}
         self._signatures: set[str] = set()
-        self._func_facts: dict[int, tuple[int, str, int]] = {}
+        self._func_facts: dict[int, tuple[int, str, Glue]] = {}
         self._host_facts: dict[int, HostFacts] = {}
         self._image: Image | Literal[False] | None = False
 
@@ -437,7 +438,7 @@ class ModuleCode:
 
     # -- glue and names ------------------------------------------------------------------------------------------------
 
-    def glue(self, type_index: int) -> tuple[int, int]:
+    def glue(self, type_index: int) -> Glue:
         found = self._glue.get(type_index)
         if found is None:
             comp = self.ctx.types.expand(type_index)
@@ -450,16 +451,13 @@ class ModuleCode:
                 found = self._glue[type_index] = self.engine.glue(code)
         return found
 
-    def is_function_type(self, type_index: int) -> bool:
-        return isinstance(self.ctx.types.expand(type_index), FuncType)
-
-    def func_facts(self, index: int) -> tuple[int, str, int]:
+    def func_facts(self, index: int) -> tuple[int, str, Glue]:
         """See :class:`wardian.runtime.instance.Code`."""
         found = self._func_facts.get(index)
         if found is None:
             type_index = self.ctx.func_types[index]
             name = self.function_name(index) or f"function {index}"
-            found = self._func_facts[index] = (type_index, name, self.glue(type_index)[0])
+            found = self._func_facts[index] = (type_index, name, self.glue(type_index))
         return found
 
     def host_facts(self, position: int) -> HostFacts:
@@ -469,7 +467,7 @@ class ModuleCode:
             i = self.ctx.module.imports[position]
             assert isinstance(i.type, int)
             name = f"{printable(i.module)}.{printable(i.name)}"
-            found = HostFacts(i.type, self.ctx.types, self.type_ids, name, *self.glue(i.type))
+            found = HostFacts(i.type, self.ctx.types, self.type_ids, name, self.glue(i.type))
             self._host_facts[position] = found
         return found
 

@@ -14,6 +14,7 @@ from typing import Final, final
 from wardian.binary.decode import decode
 from wardian.compile.compiler import Compiler
 from wardian.limits import Features, Limits
+from wardian.runtime.glue import Glue
 from wardian.runtime.memory import Image
 from wardian.runtime.native import Block
 from wardian.runtime.process import Process
@@ -33,8 +34,8 @@ class CollectorCode:
     has_objects = False
     counts_fuel = False
 
-    def __init__(self, compiler: Compiler, process: Process, glue: Callable[[str], tuple[int, int]]) -> None:
-        """``glue`` gives the entry and the host stub of a signature code."""
+    def __init__(self, compiler: Compiler, process: Process, glue: Callable[[str], Glue]) -> None:
+        """``glue`` gives that of a signature code."""
         self._glue = glue
         self.name: str | None = "collector"
         with open(COLLECTOR, "rb") as file:
@@ -50,8 +51,7 @@ class CollectorCode:
         self.type_words = Block(4 * count)
         self.type_words.words.cast("B").cast("I")[:count] = memoryview(array("I", decl.funcs))
         self.type_ids = process.canonical.lease(self.ctx.types)
-        for i in range(len(decl.types)):
-            self.glue(i)
+        self._kept = [self.glue(i) for i in range(len(decl.types))]
 
     def load(self) -> None:
         pass
@@ -59,14 +59,14 @@ class CollectorCode:
     def resolve(self, index: int) -> int:
         return self.codes[8 * index]
 
-    def glue(self, type_index: int) -> tuple[int, int]:
+    def glue(self, type_index: int) -> Glue:
         comp = self.ctx.types.expand(type_index)
         assert isinstance(comp, FuncType)
         return self._glue(signature_code(comp, self.ctx.module.types))
 
-    def func_facts(self, index: int) -> tuple[int, str, int]:
+    def func_facts(self, index: int) -> tuple[int, str, Glue]:
         type_index = self.ctx.func_types[index]
-        return type_index, f"function {index}", self.glue(type_index)[0]
+        return type_index, f"function {index}", self.glue(type_index)
 
     def function_name(self, index: int) -> str | None:
         return None

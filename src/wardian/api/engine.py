@@ -16,10 +16,11 @@ from wardian.compile.compiler import Compiler
 from wardian.errors import LimitExceeded, Refused
 from wardian.runtime import calls
 from wardian.runtime.function import NativeTypes
+from wardian.runtime.glue import Glue
 from wardian.runtime.heap import Heap
 from wardian.runtime.instantiate import make_heap
 from wardian.runtime.native import no_copy
-from wardian.runtime.process import Process, process
+from wardian.runtime.process import GlueRegion, Process, process
 from wardian.runtime.store import Store
 from wardian.vm.builtins import STUB_SIZE, STUBS
 from wardian.vm.layout import InstanceLayout
@@ -118,16 +119,16 @@ class Engine:
         image = self.compiler.core()
         return image.code, image.data_at, image.data, {name: at for name, at, _ in image.symbols}
 
-    def glue(self, code: str) -> tuple[int, int]:
-        """Addresses of the entry and the host stub of a signature code."""
+    def glue(self, code: str) -> Glue:
+        """The glue of a signature code."""
+        # Also if it is there: whoever fills this engine's cache, or makes a bundle, has to have it.
         image = self.compiler.signature(code)
         process = self.process
         with process.lock:
             found = process.glue.get(code)
             if found is None:
-                at = process.map_glue(image.code)
-                found = at + image.offset(f"entry_{code}"), at + image.offset(f"host_{code}")
-                process.glue[code] = found
+                entry, stub = image.offset(f"entry_{code}"), image.offset(f"host_{code}")
+                found = process.glue.add(code, image.code, GlueRegion, entry, stub)
             return found
 
     def stubs(self, count: int) -> list[int]:

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, final
 
 from wardian.compile.artifact import Functions, decode_images, encode_images
@@ -34,7 +34,13 @@ MORE: Final = "-more"
 """At the end of the name of a cache's entry: stencils that were made one by one, when somebody asked for them."""
 
 MOST_MORE: Final = 4 << 20
-"""Bytes from which no more of them are kept."""
+"""Bytes from which no more of them are kept in the cache; from twice that, those in memory are forgotten."""
+
+_SIGNATURE: Final = "signature "
+"""Begins the name of an image of a signature's glue."""
+
+MOST_SIGNATURES: Final = 1024
+"""How many signatures' images are remembered, in memory and in the cache: those that were asked for last."""
 
 T = TypeVar("T")
 
@@ -100,7 +106,10 @@ class Compiler:
                 self._borrowed = False
                 payload = self.cache.load(self.glue_key()) if self.cache else None
                 self._glue = {**(decode_images(payload) if payload else {}), **self._glue}
-            found = self._glue.get(name)
+                _forget_signatures(self._glue)
+            found = self._glue.pop(name, None)
+            if found is not None:
+                self._glue[name] = found  # at the end: asked for last
         if found is None:
             shared = self._shared()
             found = shared.get(name)
@@ -111,8 +120,10 @@ class Compiler:
 
                 backend = self.backend()
                 found = shared[name] = flatten(backend.object(text(backend.preamble()), "O2"))
+                _forget_signatures(shared)
             with self._lock:
                 self._glue[name] = found
+                _forget_signatures(self._glue)
                 self._glue_changed = True
         return found
 
@@ -131,6 +142,12 @@ class Compiler:
         with self._lock:
             return dict(self._glue or {})
 
+    def glue_for(self, signatures: Iterable[str]) -> dict[str, Image]:
+        """The images of these signature codes and all that is no signature's, by name."""
+        self.core()  # another engine may have been the first of this process, and have made it
+        images = {name: image for name, image in self.glue().items() if not name.startswith(_SIGNATURE)}
+        return images | {_SIGNATURE + code: self.signature(code) for code in signatures}
+
     def give_glue(self, images: Mapping[str, Image]) -> None:
         """Use these where there are none yet; the cache has been asked first."""
         with self._lock:
@@ -138,6 +155,7 @@ class Compiler:
                 payload = self.cache.load(self.glue_key()) if self.cache else None
                 self._glue = decode_images(payload) if payload else {}
             self._glue = {**images, **self._glue}
+            _forget_signatures(self._glue)
 
     def warm(self) -> None:
         """Load all that is the same for most modules, for a process that will have no files any more."""
@@ -190,7 +208,7 @@ class Compiler:
 
             return signature_text(code, preamble)
 
-        return self._image(f"signature {code}", text)
+        return self._image(_SIGNATURE + code, text)
 
     def collector(self, ctx: ModuleContext) -> list[Image]:
         """The collector's functions, an image each."""
@@ -216,7 +234,11 @@ class Compiler:
             mine = self._glue
 
             def join(payload: bytes | None) -> bytes:
-                mine.update({**(decode_images(payload) if payload else {}), **mine})
+                others = decode_images(payload) if payload else {}
+                both = {name: image for name, image in others.items() if name not in mine} | mine
+                mine.clear()
+                mine.update(both)
+                _forget_signatures(mine)
                 return encode_images(mine)
 
             self.cache.update(self.glue_key(), join)
@@ -332,7 +354,8 @@ class Compiler:
             payload = self.cache.load(name)
             found = Library.decode(payload) if payload else None
         if found is None:
-            found, payload = made_library(wanted)
+            made, payload = made_library(wanted)
+            found = made.anew()
             if self.cache is not None:
                 self.cache.store(name, payload)
         found.add((self.cache.load(name + MORE) if self.cache else None) or b"")
@@ -378,7 +401,21 @@ class Compiler:
                 library.add(framed(more(wanted, group, self.backend())))
                 if self.cache is not None and len(library.added) < MOST_MORE:
                     self.cache.store(name, bytes(library.added))
+            if len(library.added) > 2 * MOST_MORE:
+                # Who has this one keeps it; everybody else begins anew.
+                with self._lock:
+                    if self._libraries.get(self._stencils(wanted)) is library:
+                        del self._libraries[self._stencils(wanted)]
             return library.groups[group]
+
+
+def _forget_signatures(images: dict[str, Image]) -> None:
+    """Forget the images of all signatures but the last ones."""
+    if len(images) > MOST_SIGNATURES:
+        # Those that all compilers share may change meanwhile.
+        signatures = [name for name in list(images) if name.startswith(_SIGNATURE)]
+        for name in signatures[: max(0, len(signatures) - MOST_SIGNATURES)]:
+            images.pop(name, None)
 
 
 @functools.cache

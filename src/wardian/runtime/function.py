@@ -12,6 +12,7 @@ from struct import Struct as Packer
 from typing import Any, Final, NamedTuple, final
 
 from wardian.errors import printable
+from wardian.runtime.glue import Glue
 from wardian.runtime.native import Block, address_of, make_type, object_maker
 from wardian.runtime.store import Store
 from wardian.syntax.types import FuncType
@@ -23,12 +24,12 @@ from wardian.vm.layout import FUNC_OBJECT, FUNCREF, HEADER, HOST, WINDOW_OBJECT
 class FuncInstance:
     """Everything Python knows of a function: what a ``Func`` object stands for."""
 
-    __slots__ = ("entry", "name", "owner", "ref", "store", "type", "type_index", "types")
+    __slots__ = ("glue", "name", "owner", "ref", "store", "type", "type_index", "types")
 
     def __init__(
-        self, store: Store, owner: object, ref: int, type_index: int, types: TypeContext, name: str, entry: int
+        self, store: Store, owner: object, ref: int, type_index: int, types: TypeContext, name: str, glue: Glue
     ) -> None:
-        """``ref`` is the FUNCREF's address; the type is ``type_index`` of ``types``; ``entry`` is glue for it."""
+        """``ref`` is the FUNCREF's address; the type is ``type_index`` of ``types``; ``glue`` is for it."""
         comp = types.expand(type_index)
         assert isinstance(comp, FuncType)
         self.store = store
@@ -38,20 +39,19 @@ class FuncInstance:
         self.type_index = type_index
         self.types = types
         self.name = name
-        self.entry = entry
+        self.glue = glue
 
 
 @final
 class HostFacts(NamedTuple):
     """What the host functions for one import have in common: the type is ``type_index`` of ``types``, whose canonical
-    ids are ``type_ids``, held by whoever holds this; ``entry`` and ``stub`` are the glue for it."""
+    ids are ``type_ids``, and ``glue`` is for it; both are held by whoever holds this."""
 
     type_index: int
     types: TypeContext
     type_ids: Block
     name: str
-    entry: int
-    stub: int
+    glue: Glue
 
 
 _HOST_REF: Final = HOST.at["funcref"]
@@ -73,7 +73,7 @@ class HostFunc:
         block[HEADER.at["builtins"]] = store.process.builtins.address
         block[HEADER.at["owner"]] = address_of(self)
         block[HOST.at["callable"]] = address_of(callable_)
-        block[_HOST_REF + FUNCREF.at["code"]] = facts.stub
+        block[_HOST_REF + FUNCREF.at["code"]] = facts.glue.stub
         block[_HOST_REF + FUNCREF.at["context"]] = block.address
         block[_HOST_REF + FUNCREF.at["type_id"]] = facts.type_ids[8 * facts.type_index]
         store.adopt(block, self)
@@ -110,7 +110,7 @@ class HostFunc:
             found: FuncInstance = owner.instance
             return found
         facts = self.facts
-        made = FuncInstance(store, self, self.ref, facts.type_index, facts.types, facts.name, facts.entry)
+        made = FuncInstance(store, self, self.ref, facts.type_index, facts.types, facts.name, facts.glue)
         self._instance = made
         return made
 
@@ -170,7 +170,7 @@ class NativeTypes:
 
     def func(self, instance: FuncInstance) -> Any:
         """A new ``Func``."""
-        words = _FUNC_WORDS.pack(instance.entry, instance.ref, self._builtins)
+        words = _FUNC_WORDS.pack(instance.glue.entry, instance.ref, self._builtins)
         return self._new(self.Func, _FUNC_FIRST, words, self._func_owner, instance)
 
     def window(self, memory: int, owner: object) -> Any:

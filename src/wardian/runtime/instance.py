@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, final
 
 from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance
+from wardian.runtime.glue import Glue
 from wardian.runtime.memory import Image, MemoryInstance
 from wardian.runtime.native import Block, address_of
 from wardian.runtime.store import Store
@@ -57,11 +58,11 @@ class Code(Protocol):
         """Addresses of better code for defined function ``index``, and for going on at the loop ``site`` of it; 0 where
         there is none (yet)."""
 
-    def glue(self, type_index: int) -> tuple[int, int]:
-        """Addresses of the glue through which Python calls functions of this type, and guests call Python ones."""
+    def glue(self, type_index: int) -> Glue:
+        """The glue through which Python calls functions of this type, and guests call Python ones."""
 
-    def func_facts(self, index: int) -> tuple[int, str, int]:
-        """Type index, name and entry of *defined* function ``index`` of the whole index space."""
+    def func_facts(self, index: int) -> tuple[int, str, Glue]:
+        """Type index, name and glue of *defined* function ``index`` of the whole index space."""
 
     def function_name(self, index: int) -> str | None:
         """What the name section, or an export, calls function ``index`` of the whole index space."""
@@ -238,8 +239,8 @@ class Instance:
 
     def func_instance(self, index: int) -> FuncInstance:
         """A description of the *defined* function ``index`` of the whole index space."""
-        type_index, name, entry = self.code.func_facts(index)
-        return FuncInstance(self.store, self, self.func_ref(index), type_index, self.code.ctx.types, name, entry)
+        type_index, name, glue = self.code.func_facts(index)
+        return FuncInstance(self.store, self, self.func_ref(index), type_index, self.code.ctx.types, name, glue)
 
 
 _OWNER: Final = HEADER.at["owner"]

@@ -384,10 +384,10 @@ def make_heap(store: Store, code: Code) -> Heap:
             continue
         glue = code.glue(wanted.type)
         if wanted.name == "release":
-            facts = HostFacts(wanted.type, types, code.type_ids, wanted.name, *glue)
+            facts = HostFacts(wanted.type, types, code.type_ids, wanted.name, glue)
             externs.append(HostFunc(store, heap.release, facts))
         else:
             native = NativeFunction(store, process.core[f"heap_{wanted.name}"], code.type_ids, wanted.type)
-            externs.append(FuncInstance(store, native, native.ref, wanted.type, types, wanted.name, glue[0]))
+            externs.append(FuncInstance(store, native, native.ref, wanted.type, types, wanted.name, glue))
     heap.start(store, instantiate(code, store, externs, store.limits))
     return heap

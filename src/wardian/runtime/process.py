@@ -22,6 +22,7 @@ from typing import Any, Final, final
 
 from wardian.errors import LimitExceeded
 from wardian.runtime.canonical import ANCESTORS, Canonical
+from wardian.runtime.glue import GlueTable
 from wardian.runtime.native import Block, Native, address_of, page_up, uncollected
 from wardian.runtime.places import Places
 from wardian.vm.builtins import CORE, OBJECTS, SLOT, SLOTS, SYMBOLS
@@ -108,8 +109,8 @@ class Process:
         self._symbols: Mapping[str, int] = {}
         self.images: dict[str, Any] = {}
         """Glue that some engine has compiled, by name; it is the same for all of them."""
-        self.glue: dict[str, tuple[int, int]] = {}
-        """Signature code -> addresses of its entry and host stub."""
+        self.glue = GlueTable(self.map_glue, lambda at, size: self.native.release(at, page_up(size)))
+        """The glue of signatures."""
         self.stubs: list[int] = []
         """Addresses of the lazy stubs, so many at each."""
         self.make_heap: Callable[[Any], Any] = _no_heap
@@ -193,9 +194,11 @@ class Process:
         self._main = threading.main_thread().ident
         self.lock = threading.RLock()
         self.canonical.after_fork()
+        self.glue.after_fork()
 
     def map_glue(self, code: bytes) -> int:
-        """Map a glue image (outside the guest code space) for the life of the process; returns its address."""
+        """Map a glue image (outside the guest code space), for the life of the process unless it is unmapped; returns
+        its address."""
         return self._map_sealed(code, page_up(len(code)))
 
     def bind(self, name: str, function: Callable[..., object]) -> None:
@@ -466,3 +469,14 @@ class TypeLease(int):
     ) -> None:
         if not ending():
             process().canonical.end(int(self))
+
+
+@uncollected
+class GlueRegion(int):
+    """Where the glue of a signature is mapped; see :class:`MemorySlot` for why it is a number."""
+
+    def __del__(
+        self, process: Callable[[], Process] = process, ending: Callable[[], bool] = sys.is_finalizing
+    ) -> None:
+        if not ending():
+            process().glue.end(int(self))

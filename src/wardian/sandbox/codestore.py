@@ -26,6 +26,7 @@ _GROUP: Final = re.compile(
 )
 """Names of groups of stencils that are made one by one."""
 _MOST_GROUPS: Final = 256
+_MOST_SIGNATURES: Final = 1000
 _SIGNATURE: Final = re.compile(r"[ilfdvre]{0,1000}_[ilfdvre]{0,1000}")
 
 
@@ -92,5 +93,6 @@ class CodeStore:
                 groups = (item for item in items if type(item) is str and _GROUP.fullmatch(item))
                 found[key] = tuple(islice(groups, _MOST_GROUPS))
             elif key == self._glue:
-                found[key] = tuple(item for item in items if type(item) is str and _SIGNATURE.fullmatch(item))
+                codes = (item for item in items if type(item) is str and _SIGNATURE.fullmatch(item))
+                found[key] = tuple(islice(codes, _MOST_SIGNATURES))
         return {key: items for key, items in found.items() if items}

@@ -108,6 +108,10 @@ class Library:
         self.added = bytearray()
         """What :meth:`add` has taken in."""
 
+    def anew(self) -> Library:
+        """Another library of the same groups, which does not see what this one takes in."""
+        return Library(dict(self.groups), list(self.constants))
+
     def group(self, name: str) -> Group:
         return self.groups[name]
 
