@@ -40,7 +40,7 @@ def parse(word: str) -> Asked:
         raise CliError(f"--dir {word}: {host} does not exist")
     if ":" in guest:
         # Whoever writes /tmp:rw means no folder of that name.
-        raise usage(f"--dir {word!r}: a colon in the guest's name {guest!r}; folders can be written to by default", _HINT)
+        raise usage(f"--dir {word!r}: a colon in the guest's name {guest!r}; writing is allowed by default", _HINT)
     return Asked(host, guest or host, suffix == ":ro", suffix == ":overlay")
 
 
