@@ -11,10 +11,11 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from wardian.api.config import Config
 from wardian.api.engine import Engine
 from wardian.binary import body
 from wardian.compile import compiler as compiler_module
@@ -49,6 +50,11 @@ class Mode(NamedTuple):
     opt: str
     checks: str
     spectre: str = "basic"
+
+    def config(self, **more: Any) -> Config:
+        """The configuration of an engine that does so, and takes every module."""
+        given = {"opt": self.opt, "checks": self.checks, "spectre": self.spectre, "shared_memory": True}
+        return Config(**{**given, **more})  # type: ignore[arg-type]
 
     def __str__(self) -> str:
         return "-".join([self.opt, self.checks, *([] if self.spectre == "basic" else [self.spectre])])

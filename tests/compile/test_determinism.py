@@ -27,7 +27,7 @@ KEEPS = (Op.NEG, Op.ABS, Op.COPYSIGN)
 
 @cache
 def engine(mode: Mode) -> Engine:
-    config = Config(opt=mode.opt, checks=mode.checks, cache=False, deterministic=True, fuel=True)  # type: ignore[arg-type]
+    config = mode.config(cache=False, deterministic=True, fuel=True)
     return share_glue(Engine(config))
 
 

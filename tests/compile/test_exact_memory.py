@@ -26,7 +26,7 @@ OUT = "memory_out_of_bounds"
 
 
 def _engine(mode: Mode) -> wardian.Engine:
-    return wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    return wardian.Engine(mode.config(cache=False))
 
 
 def _outcome(function: Any, *args: int) -> object:

@@ -73,7 +73,7 @@ PLENTY = 1 << 40
 
 @cache
 def engine(mode: Mode) -> Engine:
-    config = Config(opt=mode.opt, checks=mode.checks, cache=False, tier_up=1, fuel=True)  # type: ignore[arg-type]
+    config = mode.config(cache=False, tier_up=1, fuel=True)
     return share_glue(Engine(config))
 
 

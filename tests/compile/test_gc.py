@@ -77,7 +77,7 @@ ANYS = """
 @pytest.fixture(params=level_params())
 def make(request: pytest.FixtureRequest) -> Callable[..., Any]:
     mode: Mode = request.param
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
 
     def exports(text: str, **imports: Any) -> Any:
         return wardian.Module(f"(module {text})", engine).instantiate({"env": imports}).exports

@@ -30,7 +30,7 @@ def zeal() -> Iterator[None]:
 @pytest.mark.usefixtures("zeal")
 @pytest.mark.parametrize("mode", mode_params())
 def test_every_allocation_collects(mode: Mode, data: Path) -> None:
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     spectest = Spectest(engine)
     for name in FILES:
         source = (data / "testsuite" / f"{name}.wast").read_bytes()

@@ -11,7 +11,7 @@ from tests.support import Mode, assemble, level_params
 
 
 def _exports(source: str | bytes, mode: Mode, *, lazy: bool = False) -> Any:
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, lazy=lazy)  # type: ignore[arg-type]
+    config = mode.config(cache=False, lazy=lazy)
     return wardian.Module(source, wardian.Engine(config)).instantiate().exports
 
 

@@ -87,7 +87,7 @@ def text(kinds: tuple[str, ...]) -> str:
 @pytest.mark.parametrize("kinds", signatures())
 @pytest.mark.parametrize("mode", mode_params())
 def test_parameters_arrive(mode: Mode, kinds: tuple[str, ...]) -> None:
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False)  # type: ignore[arg-type]
+    config = mode.config(cache=False)
     module = wardian.Module(assemble(text(kinds)), share_glue(wardian.Engine(config)))
     expected, sent = 1, []
     for i, kind in enumerate(kinds):

@@ -73,7 +73,7 @@ def _host() -> tuple[dict[str, dict[str, object]], list[tuple[object, ...]]]:
 @pytest.fixture(params=mode_params(), scope="module")
 def module(request: pytest.FixtureRequest) -> wardian.Module:
     mode: Mode = request.param
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     return wardian.Module(assemble(TEXT), engine)
 
 

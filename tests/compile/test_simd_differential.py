@@ -84,7 +84,7 @@ class Ours:
     """The module here; operands and results are arguments and results."""
 
     def __init__(self, selected: Sequence[Case], mode: Mode, machine: str) -> None:
-        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False)  # type: ignore[arg-type]
+        config = mode.config(cache=False)
         engine = wardian.Engine(config)
         chosen = MACHINES[machine]
         if chosen is not None:

@@ -63,7 +63,7 @@ def _module_text() -> str:
 
 
 def _exports(mode: Mode) -> Any:
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     return wardian.Module(assemble(_module_text()), engine).instantiate().exports
 
 
@@ -118,7 +118,7 @@ def test_lanes_go_where_they_belong(mode: Mode) -> None:
             parts.append(f'(func (export "s{bits} {lane}") (param i32 v128) local.get 0 local.get 1 '
                          f"v128.store{bits}_lane {lane})")  # fmt: skip
             wanted.append((bits, lane, width))
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     module = wardian.Module(assemble(f'(module (memory (export "memory") 1) {" ".join(parts)})'), engine)
     exports = module.instantiate().exports
     vector, data = bytes(range(100, 116)), bytes(range(16))

@@ -58,7 +58,7 @@ def test_arithmetic_is_quiet(shape: str, mode: Mode) -> None:
     functions = "".join(
         f'(func (export "{i}") (param v128) (result v128) (local v128 i32) {body})' for i, body in enumerate(bodies)
     )
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     module = wardian.Module(assemble(f"(module (memory 1) {functions})"), engine)
     exports = module.instantiate().exports
     wanted = QUIET[shape]
@@ -72,7 +72,7 @@ def test_conversions_between_floats_are_quiet(mode: Mode) -> None:
     text = """(module
       (func (export "round") (param v128) (result v128) local.get 0 f64x2.promote_low_f32x4 f32x4.demote_f64x2_zero)
       (func (export "back") (param v128) (result v128) local.get 0 f32x4.demote_f64x2_zero f64x2.promote_low_f32x4))"""
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     exports = wardian.Module(assemble(text), engine).instantiate().exports
     low = QUIET["f32x4"] & ((1 << 64) - 1)
     assert int.from_bytes(exports["round"](SIGNALLING["f32x4"]), "little") & low == low
@@ -91,7 +91,7 @@ def test_moves_keep_every_bit(mode: Mode) -> None:
         "select": "local.get 0 local.get 0 i32.const 1 select",
     }
     text = "".join(f'(func (export "{n}") (param v128) (result v128) {body})' for n, body in functions.items())
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     exports = wardian.Module(assemble(f"(module {text})"), engine).instantiate().exports
     for name in functions:
         for bits in SIGNALLING.values():

@@ -88,7 +88,7 @@ def _given(value: int, type: str) -> Any:
 )
 def test_rings(results: int, how: str, mode: Mode) -> None:
     rng = random.Random(results)
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     text, signatures, sources = _ring(rng, max(results, 1), how)
     if not results:
         text = (
@@ -119,7 +119,7 @@ def test_ordinary_calls_beside_tail_calls_stay(mode: Mode) -> None:
       (func $f (export "f") (param {many}) (result i64)
         local.get 0 i64.eqz if (result i64) {gets} return_call $g else {gets} call $f end)
       (func $g (param {many}) (result i64) local.get 8))"""
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     f = wardian.Module(assemble(text), engine).instantiate().exports["f"]
     assert f(0, 1, 2, 3, 4, 5, 6, 7, 8) == 8
     with pytest.raises(wardian.Trap, match="call stack exhausted"):

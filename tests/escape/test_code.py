@@ -67,7 +67,7 @@ def guest_code() -> list[tuple[int, int, str, str]]:
 def every_moment(mode: Mode, cache: str) -> None:
     """Before, during and after: compiling, running, trapping, stopping, loading from the cache, on several threads."""
     assert len(of_ctypes()) <= 1
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=cache)  # type: ignore[arg-type]
+    config = mode.config(cache=cache)
 
     def host(n: int) -> int:
         look()
@@ -123,7 +123,7 @@ def test_never_writable_and_executable(mode: Mode, tmp_path: Path) -> None:
 
 def warm(mode: Mode, cache: str, expected: bool) -> None:
     """A run with a cache; the second one needs no compiler."""
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=cache)  # type: ignore[arg-type]
+    config = mode.config(cache=cache)
     made = wardian.Engine(config)
     exports = wardian.Module(GUEST, made).instantiate({"m": {"f": lambda n: n}}).exports
     assert exports.g(1) == 2

@@ -16,7 +16,7 @@ from tests.support import MODES, Mode
 
 
 def exports(text: str, mode: Mode) -> Any:
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False)  # type: ignore[arg-type]
+    config = mode.config(cache=False)
     return wardian.Module(text, wardian.Engine(config)).instantiate().exports
 
 

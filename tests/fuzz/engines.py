@@ -80,12 +80,9 @@ class Wardian:
         little now and then, and be deterministic to the bit."""
         self.name = f"wardian {mode}{' fuel' if fuel else ''}"
         self._fuel = fuel
-        config = wardian.Config(
-            opt=mode.opt, checks=mode.checks, cache=False, features=FEATURES, tier_up=1, fuel=fuel,
-            spectre=mode.spectre, shared_memory=True,
-            deterministic=fuel,  # type: ignore[arg-type]
+        self._engine = wardian.Engine(
+            mode.config(cache=False, features=FEATURES, tier_up=1, fuel=fuel, deterministic=fuel)
         )
-        self._engine = wardian.Engine(config)
         if other is not None:
             self._engine.compiler = other._engine.compiler
         self._last: tuple[Case, wardian.Module, wardian.Module] | None = None

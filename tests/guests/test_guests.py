@@ -35,7 +35,7 @@ def _cases() -> list[object]:
 @pytest.mark.parametrize(("entry", "mode"), _cases())
 def test_prints_what_it_should(entry: Entry, mode: Mode, data: Path, tmp_path: Path) -> None:
     def engine() -> wardian.Engine:
-        config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=tmp_path / "cache", lazy=True)  # type: ignore[arg-type]
+        config = mode.config(cache=tmp_path / "cache", lazy=True)
         return wardian.Engine(config)
 
     for round_ in ("cold", "cached"):

@@ -17,7 +17,7 @@ FILES = sorted(Path(__file__).parent.glob("*.wast"))
 @cache
 def _engine(mode: Mode) -> tuple[wardian.Engine, Spectest]:
     features = wardian.Features(custom_page_sizes=True)
-    config = wardian.Config(opt=mode.opt, checks=mode.checks, cache=False, features=features)  # type: ignore[arg-type]
+    config = mode.config(cache=False, features=features)
     engine = wardian.Engine(config)
     return engine, Spectest(engine)
 

@@ -84,7 +84,7 @@ def nothing() -> None:
 
 @functools.cache
 def engine(mode: Mode) -> wardian.Engine:
-    return wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    return wardian.Engine(mode.config(cache=False))
 
 
 @functools.cache

@@ -62,7 +62,7 @@ WORKER = """
 @pytest.fixture(params=level_params())
 def engine(request: pytest.FixtureRequest) -> wardian.Engine:
     mode: Mode = request.param
-    return wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    return wardian.Engine(mode.config(cache=False))
 
 
 @pytest.fixture

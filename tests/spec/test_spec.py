@@ -55,16 +55,7 @@ def _cases() -> list[object]:
 @cache
 def _engine(mode: Mode, lazy: bool, folder: str) -> tuple[wardian.Engine, Spectest]:
     features = wardian.Features().__replace__(**assumed(folder))
-    config = wardian.Config(
-        opt=mode.opt,  # type: ignore[arg-type]
-        checks=mode.checks,  # type: ignore[arg-type]
-        spectre=mode.spectre,  # type: ignore[arg-type]
-        shared_memory=True,
-        cache=False,
-        features=features,
-        lazy=lazy,
-    )
-    engine = wardian.Engine(config)
+    engine = wardian.Engine(mode.config(cache=False, features=features, lazy=lazy))
     return engine, Spectest(engine)
 
 

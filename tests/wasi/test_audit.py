@@ -204,7 +204,7 @@ def test_who_asked_in_every_tier(mode: Mode) -> None:
         (func $outer (export "go") (param i32) (call $inner (local.get 0)) (call $g))
         (func $deep (export "deep") (param i32) (if (local.get 0)
           (then (call $deep (i32.sub (local.get 0) (i32.const 1)))) (else (call $g)))))"""
-    engine = wardian.Engine(wardian.Config(opt=mode.opt, checks=mode.checks, cache=False))  # type: ignore[arg-type]
+    engine = wardian.Engine(mode.config(cache=False))
     seen: list[list[str]] = []
 
     def f(n: int) -> None:
