@@ -22,7 +22,7 @@ from tests.support import GLUE, ROOT, assemble
 from wardian.compile.compiler import MORE
 from wardian.isolation.policy import LAYERS, Isolation
 from wardian.sandbox import isolated as parent
-from wardian.sandbox.spawn import Worker
+from wardian.sandbox.spawn import Worker, Zygote
 
 
 def test_a_program_ends_as_it_does_in_this_process() -> None:
@@ -203,6 +203,27 @@ def test_a_worker_that_does_not_stop_is_killed(monkeypatch: pytest.MonkeyPatch) 
     result = isolated(HELLO, timeout=0.1)
     assert result.status == "timeout" and result.trap is not None and "did not stop" in result.trap.message
     assert workers[0].ended == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(
+    ("then", "says"),
+    [
+        pytest.param(
+            "held = socket.recv_fds(line, 16, 2); line.recv(16)", "has not started within 0.5 seconds", id="hangs"
+        ),
+        pytest.param("line.recv(16)", "could not be started", id="dies"),
+    ],
+)
+def test_a_zygote_that_starts_no_worker_is_a_refusal(then: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    main = f"import socket, sys; line = socket.socket(fileno=int(sys.argv[1])); line.send(b'ready')\n{then}"
+    starter = Zygote(main)
+    starter._ready(None)
+    monkeypatch.setattr("wardian.sandbox.spawn.STARTING", 0.5)
+    try:
+        with pytest.raises(wardian.Refused, match=says):
+            starter.spawn(None)
+    finally:
+        starter.close()
 
 
 def test_a_worker_killed_from_outside_is_reported() -> None:

@@ -169,6 +169,26 @@ def test_in_several_processes() -> None:
         made.compile(jobs=-1)
 
 
+def test_time_in_other_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they take is taken from the module's time, and where that ends, they do."""
+    monkeypatch.setattr(parallel, "WORTH_WHILE", 0)
+    monkeypatch.setattr(parallel, "_BATCH", 200)
+    made = _many(150)
+    made.compile(jobs=2)
+    spent = made.code()._budget._seconds[False]
+    assert spent > 150 * 0.0001
+    workers: list[subprocess.Popen[bytes]] = []
+    start = parallel._start
+    monkeypatch.setattr(parallel, "_start", lambda: workers.append(start()) or workers[-1])  # type: ignore[func-returns-value]
+    for bound, started in ((spent / 10, 2), (0, 0)):
+        config = made.engine.config.__replace__(limits=wardian.Limits(compile_time=bound), cache=False)
+        workers.clear()
+        with pytest.raises(wardian.LimitExceeded, match="raise it with") as caught:
+            wardian.Module(made.decl.source, wardian.Engine(config)).compile(jobs=2)
+        assert caught.value.limit == "compile_time"
+        assert len(workers) == started and all(worker.poll() is not None for worker in workers)
+
+
 def test_lost_workers_are_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     made = _many(300)
     code = made.code()
@@ -196,7 +216,7 @@ def test_lost_workers_are_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     def here(indices: list[int]) -> list[tuple[int, bytes, int]]:
         return code._make_here(indices, code.options)
 
-    found = compile_parallel(code.ctx, code.options, range(300), {}, limits, 2, here)
+    found = compile_parallel(code.ctx, code.options, range(300), {}, limits, 2, here, code._budget)
     assert sorted(index for some in found for index, _, _ in some) == list(range(300))
     thread.join()
     assert all(worker.poll() is not None for worker in workers)

@@ -121,6 +121,22 @@ def test_limits(tmp_path: Path) -> None:
         ("files", "limited"), ("streams and open files", "used"), ("time", "limited"), ("output", "limited")
     ]  # fmt: skip
     assert (events[-1]["event"], events[-1]["status"], events[-1]["trap"]) == ("end", "timeout", "timeout")
+    assert [each["reached"] for each in events if "reached" in each] == [
+        ["open_files"], ["timeout"], ["output"], list(result.reached)
+    ]  # fmt: skip
+    assert {*result.reached} == {"timeout", "output", "open_files"}
+
+
+def test_the_limit_behind_an_error_is_told(tmp_path: Path) -> None:
+    """And in the end also those that no call has run into. What the guest was not granted is no limit."""
+    events, result = told(
+        "(drop (call $create (i32.const 1024) (i32.const 1))) (drop (call $create (i32.const 1025) (i32.const 1)))"
+        "(drop (call $unlink (i32.const 0) (i32.const 0) (i32.const 1))) (drop (memory.grow (i32.const 100)))",
+        b"ab", dirs={"d": str(tmp_path)}, quota=wardian.FileQuota(files=1), memory="128K",
+    )  # fmt: skip
+    assert [each.get("reached") for each in calls(events)] == [None, ["new_files"], None]
+    assert events[-1]["reached"] == list(result.reached)
+    assert {*result.reached} == {"new_files", "memory"}
 
 
 def test_exit() -> None:

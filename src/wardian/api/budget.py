@@ -29,14 +29,22 @@ class Budget:
     def compiling(self, *, better: bool = False) -> Iterator[None]:
         """For the time of compiling something, on the thread that does it; ``better``: it has code already, and gets
         some that is faster. Raises :class:`LimitExceeded`."""
-        limit = self._limits.compile_time
-        if self._seconds[better] >= limit:
-            raise exceeded("compile_time", f"compiling the module has taken {self._seconds[better]:.2g} s of {limit:g}")
+        self.check(better=better)
         began = time.thread_time()
         try:
             yield
         finally:
-            self._seconds[better] += time.thread_time() - began
+            self.spend(time.thread_time() - began, better=better)
+
+    def check(self, *, better: bool = False) -> None:
+        """May anything more be compiled? Raises :class:`LimitExceeded`."""
+        limit = self._limits.compile_time
+        if self._seconds[better] >= limit:
+            raise exceeded("compile_time", f"compiling the module has taken {self._seconds[better]:.2g} s of {limit:g}")
+
+    def spend(self, seconds: float, *, better: bool = False) -> None:
+        """Compiling, here or in another process, has taken so much processor time."""
+        self._seconds[better] += seconds
 
     def add(self, size: int) -> None:
         """So many bytes of machine code are to be mapped. Raises :class:`LimitExceeded`."""

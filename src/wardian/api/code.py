@@ -425,7 +425,7 @@ class ModuleCode:
 
             if sum(bodies[index][1] - bodies[index][0] for index in missing) >= WORTH_WHILE:
                 hints, limits = dict(self._branch_hints()), self.engine.config.limits
-                yield from compile_parallel(self.ctx, options, missing, hints, limits, jobs, here)
+                yield from compile_parallel(self.ctx, options, missing, hints, limits, jobs, here, self._budget)
                 return
         for index in missing:
             yield here([index])

@@ -14,10 +14,10 @@ import sys
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from wardian.compile.options import CodeOptions
-from wardian.compile.worker import Made, decode_made, encode_job, read_frame, write_frame
+from wardian.compile.worker import Made, decode_made, encode_job, read_frame, seconds_of, write_frame
 from wardian.limits import Limits
 from wardian.valid.context import ModuleContext
 
@@ -28,6 +28,13 @@ WORTH_WHILE: Final = 32 << 10
 """Bytes of bodies from which starting workers (half a second each) pays."""
 
 _MAIN: Final = "import sys; sys.path[:] = sys.argv[1:]; from wardian.compile.worker import main; main()"
+
+
+class Budget(Protocol):
+    """What compiling may still take (:class:`wardian.api.budget.Budget`)."""
+
+    def check(self) -> None: ...
+    def spend(self, seconds: float) -> None: ...
 
 
 def processors() -> int:
@@ -58,11 +65,14 @@ def compile_parallel(
     limits: Limits,
     jobs: int,
     inline: Callable[[list[int]], list[Made]],
+    budget: Budget,
 ) -> Iterator[list[Made]]:
     """Compiled functions, as they are ready, in no particular order.
 
-    ``inline`` compiles in this process: what a worker could not. Raises what that raises.
+    ``inline`` compiles in this process: what a worker could not. ``budget`` is told what the others take. Raises what
+    these raise.
     """
+    budget.check()
     waiting: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
     ready: queue.SimpleQueue[tuple[list[int], bytes | None]] = queue.SimpleQueue()
     batches = _batches(ctx, indices)
@@ -75,12 +85,14 @@ def compile_parallel(
         for thread in threads:
             thread.start()
         for left in range(len(batches), 0, -1):
+            budget.check()
             found = _next(ready, waiting, threads)
             if found is None:
                 # Every worker is gone, and so are their answers: the rest is done here.
                 yield from (inline(batch) for batch in _remaining(waiting, left))
                 return
             batch, answer = found
+            budget.spend(seconds_of(answer) if answer else 0.0)
             yield _complete(batch, answer, inline)
     finally:
         for worker in workers:
@@ -97,7 +109,7 @@ def compile_parallel(
 
 def _complete(batch: list[int], answer: bytes | None, inline: Callable[[list[int]], list[Made]]) -> list[Made]:
     """All functions of a batch; those the worker failed at, or did not live to compile, from this process."""
-    made = {item[0]: item for item in decode_made(answer or b"") if not isinstance(item, int)}
+    made = {item[0]: item for item in decode_made(answer) if not isinstance(item, int)} if answer else {}
     missing = [index for index in batch if index not in made]
     if missing:
         made.update({item[0]: item for item in inline(missing)})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 import sys
+import time
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import IO, Final
@@ -20,6 +21,7 @@ from wardian.limits import Features, Limits
 from wardian.valid.context import ModuleContext
 
 _LENGTH: Final = struct.Struct("<Q")
+_SECONDS: Final = struct.Struct("<d")
 _ROW: Final = struct.Struct("<III")
 FAILED: Final = 0xFFFFFFFF
 """In place of a function's entry: it could not be compiled."""
@@ -65,18 +67,24 @@ def decode_job(frames: list[bytes]) -> tuple[ModuleContext, CodeOptions, dict[in
     return validate_module(decode(frames[3], features, limits), features, limits), options, hints
 
 
-def encode_made(made: Iterable[Made | int]) -> bytes:
-    """Compiled functions, or the indices of those that failed, as a frame."""
-    out = bytearray()
+def encode_made(made: Iterable[Made | int], seconds: float) -> bytes:
+    """Compiled functions, or the indices of those that failed, and the processor time that took, as a frame."""
+    out = bytearray(_SECONDS.pack(seconds))
     for item in made:
         index, code, entry = (item, b"", FAILED) if isinstance(item, int) else item
         out += _ROW.pack(index, len(code), entry) + code
     return bytes(out)
 
 
+def seconds_of(frame: bytes) -> float:
+    """The processor time that what is in a frame has taken."""
+    seconds: float = _SECONDS.unpack_from(frame)[0]
+    return seconds
+
+
 def decode_made(frame: bytes) -> Iterator[Made | int]:
-    """Inverse of :func:`encode_made`."""
-    at = 0
+    """Inverse of :func:`encode_made`, but for the time."""
+    at = _SECONDS.size
     while at < len(frame):
         index, size, entry = _ROW.unpack_from(frame, at)
         at += _ROW.size
@@ -90,12 +98,13 @@ def work(job: list[bytes], batches: Iterator[bytes]) -> Iterator[bytes]:
     compiler = Compiler(None)
     for batch in batches:
         made: list[Made | int] = []
+        began = time.thread_time()
         for index in array("I", batch):
             try:
                 made += compiler.compile(ctx, options, [index], hints)
             except WardianError:
                 made.append(index)
-        yield encode_made(made)
+        yield encode_made(made, time.thread_time() - began)
 
 
 def main() -> None:

@@ -292,11 +292,11 @@ class _Run:
             stream.value if isinstance(stream, CaptureOutput) else b"" for stream in (context.stdout, context.stderr)
         )
         truncated, peak = context.truncated, sum(memory.peak for memory in self._memories)
+        reached = tuple(self._reached(trap))
         if self.audit is not None:
-            self.audit.end(status, code, trap, truncated, peak)
+            self.audit.end(status, code, trap, reached, peak)
         burnt = self.task.limits.fuel - self.store.fuel if self.module.engine.config.fuel else None
         usage = Usage(seconds, peak, burnt)
-        reached = tuple(self._reached(trap))
         return RunResult(status, code, stdout, stderr, trap, usage, truncated, values, reached=reached)
 
     def _reached(self, trap: Trap | None) -> Iterator[str]:

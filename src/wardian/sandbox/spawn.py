@@ -74,7 +74,12 @@ class Zygote:
                         if attempt:
                             raise Refused("the process that starts workers is gone") from error
             status.settimeout(STARTING)
-            message, fds, _, _ = socket.recv_fds(status, 16, 1)
+            try:
+                message, fds, _, _ = socket.recv_fds(status, 16, 1)
+            except TimeoutError as error:
+                raise Refused(f"a worker process has not started within {STARTING:g} seconds") from error
+            except OSError as error:
+                raise Refused(f"a worker process could not be started: {error}") from error
             if not message or not fds:
                 raise Refused("a worker process could not be started")
             status.settimeout(None)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeAlias, final
 
@@ -31,6 +31,7 @@ Call: TypeAlias = "Callable[..., int | None]"
 
 MOST: Final = 100_000
 """Events of one run, but for the last."""
+_TIME: Final = ("timeout", "cpu")
 _LONGEST: Final = 4096
 """Bytes of a path that are told."""
 
@@ -50,6 +51,14 @@ _LIMITED: Final = frozenset(
     )
 )
 _REFUSED: Final = MappingProxyType({**dict.fromkeys(_DENIED, "denied"), **dict.fromkeys(_LIMITED, "limited")})
+_BOUNDS: Final[Mapping[int, tuple[str, ...]]] = MappingProxyType(
+    {
+        NUMBERS[Errno.TOO_MANY_OPEN]: ("open_files",),
+        NUMBERS[Errno.NO_SPACE]: ("written", "new_files"),
+        NUMBERS[Errno.FILE_TOO_BIG]: ("file_size",),
+    }
+)
+"""The limits of which a guest hears by an error."""
 _WORDS: Final = MappingProxyType({value: reason.value for reason, value in NUMBERS.items()})
 
 _PATHS: Final = MappingProxyType({
@@ -80,6 +89,7 @@ class Context(Protocol):
 
     @property
     def fds(self) -> Fds: ...
+    def reached(self) -> Iterable[str]: ...
 
 
 @final
@@ -118,15 +128,16 @@ class Audit:
             terminal=grants.terminal,
         )
 
-    def end(self, status: str, code: int, trap: Trap | None, truncated: bool, memory: int) -> None:
-        """Tell how the guest ended, and what it ran out of."""
+    def end(self, status: str, code: int, trap: Trap | None, reached: Sequence[str], memory: int) -> None:
+        """Tell how the guest ended, and which limits (:data:`wardian.limits.BOUNDS`) it has run into."""
         if status == "timeout":
-            self.tell("limit", capability="time", outcome="limited")
-        if truncated:
-            self.tell("limit", capability="output", outcome="limited")
+            time_out = [name for name in reached if name in _TIME]
+            self.tell("limit", capability="time", outcome="limited", reached=time_out or None)
+        if "output" in reached:
+            self.tell("limit", capability="output", outcome="limited", reached=["output"])
         self.tell(
             "end", status=status, returncode=code, trap=None if trap is None else trap.code, memory=memory,
-            calls=dict(self.calls.most_common()),
+            reached=list(reached), calls=dict(self.calls.most_common()),
         )  # fmt: skip
 
     def watched(self, name: str, call: Call, ctx: Context) -> Call:
@@ -145,14 +156,14 @@ class Audit:
             try:
                 code = call(*arguments)
             except WardianError:
-                self._report(name, 0, {})  # proc_exit leaves so
+                self._report(ctx, name, 0, {})  # proc_exit leaves so
                 raise
             if code in _REFUSED or (name, fd, not code) not in seen:
                 if len(seen) < MOST:
                     seen.add((name, fd, not code))
                 if details is None:
                     details = {"fd": fd, "name": self._name(ctx, fd)} if has_descriptor else {}
-                self._report(name, code or 0, details)
+                self._report(ctx, name, code or 0, details)
             if follows and not code:
                 self._follow(name, arguments)
             return code
@@ -166,18 +177,20 @@ class Audit:
             self.calls[name] += 1
             details = self._paths(ctx, paths, arguments)
             code = call(*arguments)
-            self._report(name, code or 0, details)
+            self._report(ctx, name, code or 0, details)
             if name == "path_open" and not code:
                 self._opened(ctx, arguments[_OPENED] & MASK, details)
             return code
 
         return watching
 
-    def _report(self, name: str, code: int, details: Mapping[str, Any]) -> None:
+    def _report(self, ctx: Context, name: str, code: int, details: Mapping[str, Any]) -> None:
         outcome = _REFUSED.get(code, "failed" if code else "used")
+        bounds = _BOUNDS.get(code, ())
+        reached = [bound for bound in ctx.reached() if bound in bounds] if bounds else []
         self.tell(
             "call", function=name, capability=GROUP_OF[name], outcome=outcome, error=_WORDS.get(code),
-            asked_by=(self._callers() or None) if self._told < MOST else None, **details,
+            reached=reached or None, asked_by=(self._callers() or None) if self._told < MOST else None, **details,
         )  # fmt: skip
 
     def _name(self, ctx: Context, fd: int) -> str | None:
