@@ -549,3 +549,35 @@ def test_a_guest_that_does_nothing_but_collect_stops(engine: wardian.Engine) -> 
     assert time.monotonic() - began < 1
     heap_of(i).words()[places.STATE_ZEAL >> 2] = 0
     assert i.exports.sum() == 100_000 * 100_001 // 2
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+def test_types_of_a_heap_that_another_replaces(engine: wardian.Engine, first: str) -> None:
+    """Of two stores that become one, both with a heap, one heap goes; what its modules make later is known all the
+    same, to the collector and to Python."""
+    one = instance(
+        engine,
+        """(type $n (struct (field (mut (ref null $n))) (field (mut i64))))
+          (global $g (mut (ref null $n)) (ref.null $n))
+          (func (export "make") (global.set $g (struct.new $n
+            (struct.new $n (ref.null $n) (i64.const 1234)) (i64.const 1))))
+          (func (export "inner") (result i64) (struct.get $n 1 (struct.get $n 0 (global.get $g))))
+          (func (export "junk") (local i32) (loop (drop (struct.new $n (ref.null $n) (i64.const 99)))
+            (br_if 0 (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 100000)))))
+          (func (export "object") (result anyref) (global.get $g))""",
+    ).exports
+    two = instance(
+        engine,
+        """(type $s (struct (field (ref null $s)) (field (mut f32)) (field (mut i32))))
+          (func (export "object") (result anyref) (struct.new_default $s))""",
+    ).exports
+    exports = {"a": one, "b": two}
+    wanted = " ".join(
+        f'(import "{name}" "object" (func (result anyref)))' for name in (first, "b" if first == "a" else "a")
+    )
+    wardian.Module(f"(module {wanted})", engine).instantiate(exports)
+    one.make()
+    for _ in range(3):
+        one.junk()
+    assert one.inner() == 1234
+    assert [len(one.object()), len(two.object())] == [2, 3]

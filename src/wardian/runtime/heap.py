@@ -90,8 +90,8 @@ class Heap:
         self.types: dict[int, tuple[TypeContext, int]] = {}
         """Canonical id -> the type, as some module of the store declares it."""
         self._described: set[int] = set()
-        self._leases: dict[int, Block] = {}
-        """The canonical ids of all modules whose types are known here, by address."""
+        self._modules: dict[int, tuple[TypeContext, Block]] = {}
+        """The types of all modules known here, and their canonical ids, by the address of these."""
         self._registered: set[int] = set()
         self._objects: dict[int, object] = {}
         self._handles: dict[int, int] = {}
@@ -240,7 +240,7 @@ class Heap:
         if ids.address in self._registered:
             return
         # First: what is known of some of the types is of use only as long as their ids mean them.
-        self._leases[ids.address] = ids
+        self._modules[ids.address] = types, ids
         for index, sub in enumerate(types.module.types):
             type_id = ids[8 * index]
             self.types.setdefault(type_id, (types, index))
@@ -250,6 +250,14 @@ class Heap:
             self._describe(type_id >> heap.TYPE_SHIFT, struct_layout(sub.comp, types.module.types).refs)
             self._described.add(type_id)
         self._registered.add(ids.address)
+
+    def register_all_of(self, other: Heap) -> None:
+        """Tell the collector of all modules that ``other`` was told of, which is to be no more.
+
+        Raises :class:`LimitExceeded`, :class:`StoreBusy`.
+        """
+        for types, ids in list(other._modules.values()):
+            self.register(types, ids)
 
     def _describe(self, number: int, refs: tuple[int, ...]) -> None:
         """Where objects of a type hold references: a map of the first 64 words, or a list of offsets."""

@@ -374,6 +374,7 @@ class Store:
             return
         if self._heap is not None:
             if two.is_heap_empty():
+                self._heap.register_all_of(two._heap)
                 two._forget_functions()
                 return
             if self.running() or not self.is_heap_empty():
@@ -381,6 +382,7 @@ class Store:
                     "cannot link instances of two stores that both have objects in their heaps; "
                     "make the second instance in the store of the first: instantiate(imports, beside=first)"
                 )
+            two._heap.register_all_of(self._heap)
             self._forget_functions()
         for name in _HEAP_WORDS:
             self.block[STORE.at[name]] = two.block[STORE.at[name]]
