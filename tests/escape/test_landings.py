@@ -105,7 +105,7 @@ def every_address(mode: Mode | None) -> None:
         exports.oob()
     process = engine.process
     seen["functions"] = set(codes(instance))
-    seen["glue"] = {address for pair in process.glue.values() for address in pair}
+    seen["glue"] = {address for glue in process.glue.all() for address in (glue.entry, glue.stub)}
     seen["stubs"] = {chunk + STUB_SIZE * i for chunk in process.stubs for i in range(STUBS)}
     core = called(core_text(MACHINES["x86_64"], ""))
     seen["core"] = {process.core[name] for name in core}

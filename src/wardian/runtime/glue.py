@@ -52,6 +52,11 @@ class GlueTable:
         """For how many signatures there is glue; some twice, perhaps."""
         return len(self._mapped)
 
+    def all(self) -> list[Glue]:
+        """All that somebody can ask for."""
+        found = [reference() for reference in list(self._known.values())]
+        return [glue for glue in found if glue is not None]
+
     def after_fork(self) -> None:
         """In the child: other threads, one of which may have had the lock, are no more."""
         self._lock = threading.RLock()
