@@ -379,6 +379,28 @@ def instructions(
     _missing_end(source, end)
 
 
+def instruction_at(
+    source: bytes, at: int, end: int, features: Features, *, has_data_count: bool = True
+) -> tuple[Row, object, int]:
+    """``(row, immediate, position after)`` of the instruction at ``at``, which stands alone: neither ``else`` nor
+    ``end``, for whether these may stand there depends on what came before. Raises as :func:`instructions` does.
+    """
+    byte = source[at]
+    row = _ROW[byte]
+    pos = at + 1
+    total = len(source)
+    if _PLAN[byte] == _IS_PREFIX:
+        row, pos = _prefixed(source, at, total)
+    imm, pos = _READ[row.imm](source, pos, total)
+    if pos > end:
+        raise MalformedError(END, offset=end)
+    if not has_data_count and row.imm in _NEEDS_DATA_COUNT:
+        raise MalformedError("data count section required", offset=at)
+    if switched_off(features):
+        _refuse(features, row, imm)
+    return row, imm, pos
+
+
 def expression_end(source: bytes, pos: int, end: int, features: Features) -> int:
     """The position after the ``end`` that closes the (constant) expression at ``pos``."""
     for at, _row, _imm in instructions(source, pos, end, features, constant=True):

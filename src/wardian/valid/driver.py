@@ -38,12 +38,10 @@ def validate_body(
     :class:`FeatureDisabled`; and what the lowering raises.
     """
     module = ctx.module
-    start, end = module.bodies[index]
-    function = len(module.imported_funcs) + index
     checker = Validator(ctx) if validator is None else validator
+    _, pos = begin_body(ctx, index, checker)
+    end = module.bodies[index][1]
     try:
-        runs, pos = locals_of(module.source, start, end, ctx.limits, ctx.features)
-        checker.begin(function, ctx.signatures[function], runs, start)
         counted = module.data_count is not None
         stream = instructions(module.source, pos, end, ctx.features, has_data_count=counted)
         if lowering is None:
@@ -57,7 +55,21 @@ def validate_body(
                 lower(offset, row, imm, reachable)
         checker.finish(end)
     except MalformedError as error:
-        raise _in_function(error, function) from None
+        raise in_function(error, len(module.imported_funcs) + index) from None
+
+
+def begin_body(ctx: ModuleContext, index: int, checker: Validator) -> tuple[list[tuple[int, ValType]], int]:
+    """Start with the body of the defined function ``index``: its local declarations, and its first instruction's
+    position. Raises as :func:`validate_body` does."""
+    module = ctx.module
+    start, end = module.bodies[index]
+    function = len(module.imported_funcs) + index
+    try:
+        runs, pos = locals_of(module.source, start, end, ctx.limits, ctx.features)
+    except MalformedError as error:
+        raise in_function(error, function) from None
+    checker.begin(function, ctx.signatures[function], runs, start)
+    return runs, pos
 
 
 def check_locals(ctx: ModuleContext, index: int) -> list[tuple[int, ValType]]:
@@ -65,15 +77,7 @@ def check_locals(ctx: ModuleContext, index: int) -> list[tuple[int, ValType]]:
 
     For a lowering, which must know them before the first instruction. Raises as :func:`validate_body` does.
     """
-    module = ctx.module
-    start, end = module.bodies[index]
-    function = len(module.imported_funcs) + index
-    try:
-        runs, _ = locals_of(module.source, start, end, ctx.limits, ctx.features)
-    except MalformedError as error:
-        raise _in_function(error, function) from None
-    Validator(ctx).begin(function, ctx.signatures[function], runs, start)
-    return runs
+    return begin_body(ctx, index, Validator(ctx))[0]
 
 
 def validate_bodies(ctx: ModuleContext) -> None:
@@ -109,10 +113,11 @@ def check_structure(module: Module, features: Features, limits: Limits, first: i
             _, pos = locals_of(module.source, start, end, limits, features)
             deque(instructions(module.source, pos, end, features, has_data_count=counted), 0)
         except MalformedError as error:
-            raise _in_function(error, len(module.imported_funcs) + index) from None
+            raise in_function(error, len(module.imported_funcs) + index) from None
 
 
-def _in_function(error: MalformedError, function: int) -> MalformedError:
+def in_function(error: MalformedError, function: int) -> MalformedError:
+    """The error, said to be in a function."""
     if error.function is not None:
         return error
     return MalformedError(error.message, offset=error.offset, function=function)

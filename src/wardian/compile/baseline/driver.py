@@ -14,11 +14,13 @@ from wardian.compile.baseline.fuel import BaselineTill
 from wardian.compile.baseline.function import Baseline, FrameMap
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import Group, Library
+from wardian.compile.baseline.quick import NotUsual, Pass, Pieces
 from wardian.compile.baseline.steps import dead, live
 from wardian.compile.fuel import Meter
+from wardian.errors import MalformedError
 from wardian.valid.code import Validator
 from wardian.valid.context import ModuleContext
-from wardian.valid.driver import check_locals, validate_body
+from wardian.valid.driver import begin_body, check_locals, in_function, validate_body
 
 
 @final
@@ -30,15 +32,36 @@ class BaselineCompiler:
         self._ctx = ctx
         self._facts = BaselineFacts(ctx.module, library, more)
         self._validator = Validator(ctx)
+        self._pieces = Pieces(ctx, self._facts)
 
     def function(self, index: int, heat: Heat | None = None) -> bytes:
         """Validate and compile the defined function ``index``; ``heat``: count how often it runs.
 
         Raises as :func:`wardian.valid.driver.validate_body` does, and :class:`Unsupported`.
         """
-        lowering = Baseline(self._facts, index, check_locals(self._ctx, index), live(), dead(), heat, self._validator)
+        if not self._facts.fuel:
+            try:
+                return self._quickly(index, heat)
+            except NotUsual:
+                pass
+        lowering = self._lowering(index, heat)
         target = Meter(lowering.step, BaselineTill(lowering)) if self._facts.fuel else lowering
         validate_body(self._ctx, index, target, self._validator)
+        return lowering.finish()
+
+    def _lowering(self, index: int, heat: Heat | None) -> Baseline:
+        runs = check_locals(self._ctx, index)
+        return Baseline(self._facts, index, runs, live(), dead(), heat, self._validator)
+
+    def _quickly(self, index: int, heat: Heat | None) -> bytes:
+        """Raises also :class:`NotUsual`."""
+        module, checker = self._ctx.module, self._validator
+        runs, pos = begin_body(self._ctx, index, checker)
+        lowering = Baseline(self._facts, index, runs, live(), dead(), heat, checker)
+        try:
+            Pass(self._pieces, module.source, module.bodies[index][1], checker, lowering).run(pos)
+        except MalformedError as error:
+            raise in_function(error, len(module.imported_funcs) + index) from None
         return lowering.finish()
 
     def frame_map(self, index: int) -> FrameMap:

@@ -134,7 +134,6 @@ class Baseline:
         "_hot",
         "_index",
         "_live",
-        "_own",
         "_padding",
         "_pops",
         "_result_classes",
@@ -151,6 +150,7 @@ class Baseline:
         "home",
         "loops",
         "ops",
+        "owned",
         "out",
         "pending",
         "result",
@@ -234,7 +234,8 @@ class Baseline:
         if self._returns == MANY:
             self._slots += 1
             self.results_at = -SAVED_BYTES - 8 * self._slots
-        self._own: list[list[Place]] = [[], [], []]
+        self.owned: list[list[Place]] = [[], [], []]
+        """By class: the places of operands that have been asked for, by depth."""
         self._frame_at = 0
         self._enter(params)
         self.frames.append(Frame(FUNCTION, 0, (), results, 0))
@@ -343,7 +344,7 @@ class Baseline:
 
     def own(self, depth: int, cls: int) -> Place:
         """The place of the operand at ``depth``."""
-        places = self._own[cls]
+        places = self.owned[cls]
         if depth >= MAX_DEPTH:
             raise Unsupported("many operands")
         while len(places) <= depth:
@@ -468,7 +469,6 @@ class Baseline:
         """Where a result goes, and whether it stays on the stack: into a local at once if the instruction at
         ``following`` puts it there, which is then skipped."""
         source = self.source
-        own = self.own(len(self.ops), cls)
         opcode = source[following]
         if opcode == 0x21 or opcode == 0x22:
             local = source[following + 1]
@@ -477,7 +477,7 @@ class Baseline:
                 if home[2] == cls and home not in self.ops:
                     self.skip = home
                     return home, opcode == 0x22
-        return own, True
+        return self.own(len(self.ops), cls), True
 
     def unhand(self, home: Place) -> None:
         """A local is about to change: operands that are its present value get it into their own places."""

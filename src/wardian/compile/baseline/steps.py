@@ -77,7 +77,7 @@ def _binary(c: Baseline, offset: int, row: Row, imm: None) -> None:
         ops.append(d)
 
 
-_NOTHING: Final[Place] = (0, 0, WORD)
+NOTHING: Final[Place] = (0, 0, WORD)
 
 
 def _is_zero(c: Baseline, offset: int, row: Row, imm: None) -> None:
@@ -89,7 +89,7 @@ def _is_zero(c: Baseline, offset: int, row: Row, imm: None) -> None:
     a = c.ops.pop()
     if a[0] == CONSTANT:
         a = c.settled(a, len(c.ops))
-    c.pending = row, a, _NOTHING
+    c.pending = row, a, NOTHING
 
 
 def _compare(c: Baseline, offset: int, row: Row, imm: None) -> None:
@@ -112,12 +112,12 @@ def _test(c: Baseline, when: bool) -> tuple[Group, int, Place, Place]:
     if pending is not None:
         row, a, b = pending
         c.pending = None
-        key = a[0] if b is _NOTHING else a[0] | b[0] << 4
+        key = a[0] if b is NOTHING else a[0] | b[0] << 4
         return c.branch[row.index][when], key, a, b
     a = c.ops.pop()
     if a[0] == CONSTANT:
         a = c.settled(a, len(c.ops))
-    return c.group("if true" if when else "unless true"), a[0], a, _NOTHING
+    return c.group("if true" if when else "unless true"), a[0], a, NOTHING
 
 
 def _const32(c: Baseline, offset: int, row: Row, imm: int) -> None:
