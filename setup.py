@@ -23,6 +23,7 @@ COMPILED: Final = (
     "binary/types",
     "binary/body",
     "binary/sections",
+    "binary/tokens",
     "valid/types",
     "valid/constexpr",
     "valid/stacks",
@@ -38,6 +39,8 @@ COMPILED: Final = (
     "compile/baseline/facts",
     "compile/baseline/function",
     "compile/baseline/steps",
+    "compile/baseline/pieces",
+    "compile/baseline/quick",
     "compile/baseline/driver",
 )
 """What a function's body goes through, byte by byte. The table of instructions is not among them: a thousand rows make

@@ -70,9 +70,9 @@ class Stacks:
     __slots__ = (
         "_declared_ends",
         "_declared_types",
-        "_init_log",
+        "init_log",
         "_late_inits",
-        "_max_nesting",
+        "max_nesting",
         "_max_operands",
         "addresses",
         "ctx",
@@ -105,9 +105,9 @@ class Stacks:
         """Types of the first locals; ``None`` while a local without a default value is not yet set."""
         self._declared_ends: list[int] = []
         self._declared_types: list[ValType] = []
-        self._init_log: list[int] = []
+        self.init_log: list[int] = []
         self._late_inits: set[int] = set()
-        self._max_nesting: Final = ctx.limits.nesting
+        self.max_nesting: Final = ctx.limits.nesting
         self._max_operands: Final = ctx.limits.operands
 
     # -- errors --------------------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ class Stacks:
             declared.append(t)
         self.local_count = total
         self.locals = locals_
-        self._init_log.clear()
+        self.init_log.clear()
         self._late_inits.clear()
 
     # -- locals --------------------------------------------------------------------------------------------------------
@@ -188,15 +188,15 @@ class Stacks:
         if index < len(self.locals):
             if self.locals[index] is None:
                 self.locals[index] = t
-                self._init_log.append(index)
+                self.init_log.append(index)
         elif index not in self._late_inits:
             self._late_inits.add(index)
-            self._init_log.append(index)
+            self.init_log.append(index)
         return t
 
     def forget_inits(self, height: int) -> None:
         """Locals set in the block that ends here, and not before, have no value after it."""
-        log = self._init_log
+        log = self.init_log
         while len(log) > height:
             index = log.pop()
             if index < len(self.locals):
@@ -285,10 +285,10 @@ class Stacks:
     def enter(self, kind: int, params: tuple[ValType, ...], results: tuple[ValType, ...]) -> None:
         """Push a control frame whose parameters were popped. Raises :class:`LimitExceeded` (``nesting``)."""
         frames = self.frames
-        if len(frames) > self._max_nesting:
+        if len(frames) > self.max_nesting:
             self.ctx.limits.check("nesting", len(frames))
         stack = self.stack
-        frames.append(Frame(kind, params, results, len(stack), self.reachable, len(self._init_log)))
+        frames.append(Frame(kind, params, results, len(stack), self.reachable, len(self.init_log)))
         stack.append(FLOOR)
         if params:
             stack.extend(params)
@@ -303,7 +303,7 @@ class Stacks:
             del stack[frame.floor + 1 :]
             raise self.invalid("type mismatch: values remaining on stack at end of block")
         self.frames.pop()
-        if len(self._init_log) > frame.inits:
+        if len(self.init_log) > frame.inits:
             self.forget_inits(frame.inits)
         self.reachable = frame.entered
         return frame

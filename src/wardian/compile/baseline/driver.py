@@ -14,7 +14,8 @@ from wardian.compile.baseline.fuel import BaselineTill
 from wardian.compile.baseline.function import Baseline, FrameMap
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import Group, Library
-from wardian.compile.baseline.quick import NotUsual, Pass, Pieces
+from wardian.compile.baseline.pieces import NotUsual, Pieces
+from wardian.compile.baseline.quick import Pass
 from wardian.compile.baseline.steps import dead, live
 from wardian.compile.fuel import Meter
 from wardian.errors import MalformedError

@@ -9,192 +9,42 @@ nesting is wrong is left to that driver altogether, which finds the words for it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Final, final
+from typing import Final, final
 
-from wardian.binary.body import instruction_at
 from wardian.binary.tokens import pieces
-from wardian.compile.baseline.facts import COMPARISONS, PLAIN, BaselineFacts
-from wardian.compile.baseline.function import Baseline
-from wardian.compile.baseline.library import Group, Stencil
-from wardian.compile.baseline.shapes import CONSTANT, WORD, Place
-from wardian.compile.baseline.steps import NOTHING
-from wardian.syntax import families as f
-from wardian.syntax.instructions import PLAIN as BY_BYTE
-from wardian.syntax.instructions import Row
-from wardian.syntax.types import I32, I64, V128, NumType, ValType
+from wardian.compile.baseline.function import BLOCK, DEAD, FUNCTION, IF, LOOP, Baseline
+from wardian.compile.baseline.function import Frame as Region
+from wardian.compile.baseline.library import Stencil
+from wardian.compile.baseline.pieces import (
+    BINARY,
+    BR,
+    BR_IF,
+    CALL,
+    CONST,
+    END,
+    GET,
+    LOAD,
+    NO_GROUP,
+    OPEN,
+    OTHER,
+    SET,
+    STORE,
+    UNARY,
+    NotUsual,
+    Piece,
+    Pieces,
+)
+from wardian.compile.baseline.shapes import CONSTANT, Place
+from wardian.compile.baseline.steps import NOTHING, tested
+from wardian.syntax.types import I32, V128
+from wardian.valid import stacks
 from wardian.valid.code import Validator
-from wardian.valid.context import ModuleContext
-from wardian.valid.stacks import IF
-
-OTHER: Final = 0
-GET: Final = 1
-CONST: Final = 2
-LOAD: Final = 3
-STORE: Final = 4
-SET: Final = 5
-BINARY: Final = 6
-UNARY: Final = 7
-END: Final = 8
-
-_MOST_PIECES: Final = 1 << 15
-_MOST_COPIES: Final = 1 << 16
-"""Pieces and filled stencils that are kept; beyond that, one starts over."""
+from wardian.valid.stacks import FLOOR, NO_TYPES, Frame
 
 _LOCAL_SET: Final = 0x21
 _LOCAL_TEE: Final = 0x22
-_BR_IF: Final = 0x0D
-_IF: Final = 0x04
-_ELSE: Final = 0x05
-_END: Final = 0x0B
-
-
-class NotUsual(Exception):
-    """Nothing for this way."""
-
-
-@final
-class Piece:
-    """What is known of an instruction by its bytes, in one module."""
-
-    __slots__ = (
-        "branches",
-        "cls",
-        "copies",
-        "first",
-        "group",
-        "imm",
-        "index",
-        "kind",
-        "offset",
-        "place",
-        "row",
-        "second",
-        "size",
-        "tees",
-        "type",
-    )
-
-    def __init__(self, row: Row, imm: Any, size: int) -> None:
-        self.kind = OTHER
-        self.row = row
-        self.imm: Any = imm
-        self.size = size
-        self.index = 0
-        """Of a local."""
-        self.tees = False
-        self.offset = 0
-        """Of an access."""
-        self.place: Place = _NOWHERE
-        """Of a constant."""
-        self.type: ValType = I32
-        """Of the result."""
-        self.first: ValType = I32
-        self.second: ValType = I32
-        """Of the operands."""
-        self.cls = WORD
-        """Of the result."""
-        self.branches = False
-        """Is it put off if a branch consumes its result?"""
-        self.group: Group = _NO_GROUP
-        self.copies: dict[tuple[Place, ...], bytes] = {}
-        """Stencils with their holes filled, by where operands and result are."""
-
-
-_NOWHERE: Final[Place] = (0, 0, WORD)
-_NO_GROUP: Final = Group(b"", {})
-
-
-@final
-class Pieces:
-    """What pieces of bodies mean in a module. Not thread-safe."""
-
-    __slots__ = ("_ctx", "_facts", "_has_data_count", "_known", "_left")
-
-    def __init__(self, ctx: ModuleContext, facts: BaselineFacts) -> None:
-        self._ctx = ctx
-        self._facts = facts
-        self._has_data_count = ctx.module.data_count is not None
-        self._known: dict[bytes, Piece] = {}
-        self._left = _MOST_COPIES
-
-    def known(self) -> dict[bytes, Piece]:
-        """All so far; what is asked for and not there is to be made by :meth:`make`."""
-        if self._left <= 0 or len(self._known) > _MOST_PIECES:
-            self._known = {}
-            self._left = _MOST_COPIES
-        return self._known
-
-    def at(self, at: int, end: int) -> Piece:
-        """The instruction at a position, which is none of the known ones. Raises as ``instruction_at`` does."""
-        source = self._ctx.module.source
-        if source[at] == _ELSE or source[at] == _END:
-            raise NotUsual
-        row, imm, after = instruction_at(source, at, end, self._ctx.features, has_data_count=self._has_data_count)
-        return Piece(row, imm, after - at)
-
-    def make(self, piece: bytes, at: int, end: int) -> Piece:
-        """For what stands at a position. Raises as ``instruction_at`` does."""
-        source = self._ctx.module.source
-        byte = piece[0]
-        made = self._closing(byte) if byte == _ELSE or byte == _END else self.at(at, end)
-        family = made.row.family
-        if byte == _ELSE or byte == _END:
-            made.kind = END
-        elif isinstance(family, f.LocalGet):
-            made.kind, made.index = GET, made.imm
-        elif isinstance(family, f.LocalSet | f.LocalTee):
-            made.kind, made.index, made.tees = SET, made.imm, isinstance(family, f.LocalTee)
-        elif isinstance(family, f.Const):
-            self._constant(made, family.type)
-        elif isinstance(family, PLAIN):
-            self._plain(made)
-        elif isinstance(family, f.Load | f.Store):
-            self._access(made, family)
-        self._known[piece] = made
-        return made
-
-    @staticmethod
-    def _closing(byte: int) -> Piece:
-        row = BY_BYTE[byte]
-        assert row is not None
-        return Piece(row, None, 1)
-
-    def _constant(self, made: Piece, type_: NumType) -> None:
-        if (type_ is I32 or type_ is I64) and -1 << 31 <= made.imm < 1 << 31:
-            made.kind, made.type, made.place = CONST, type_, (CONSTANT, made.imm, WORD)
-
-    def _plain(self, made: Piece) -> None:
-        row = made.row
-        assert row.params is not None and row.results is not None
-        made.kind = BINARY if len(row.params) == 2 else UNARY
-        made.first, made.second = row.params[0], row.params[-1]
-        made.branches = isinstance(row.family, COMPARISONS)
-        self._result(made, row.results[0])
-
-    def _access(self, made: Piece, family: f.Load | f.Store) -> None:
-        align, offset, memory = made.imm
-        addresses = self._ctx.memory_addresses
-        if memory >= len(addresses) or addresses[memory] is not I32 or self._facts.is_rare(made.imm):
-            return
-        if 1 << align > family.size or offset > 0xFFFF_FFFF:
-            return
-        made.offset = offset
-        if isinstance(family, f.Load):
-            made.kind = LOAD
-        else:
-            made.kind, made.second = STORE, family.type
-        self._result(made, family.type)
-
-    def _result(self, made: Piece, type_: ValType) -> None:
-        made.type = type_
-        made.cls = self._facts.result[made.row.index]
-        made.group = self._facts.do[made.row.index]
-
-    def keep(self, made: Piece, places: tuple[Place, ...], stencil: Stencil, copy: bytes) -> None:
-        """A stencil has been filled; jumps are different each time."""
-        if not stencil.jumps:
-            made.copies[places] = copy
-            self._left -= 1
+_BRANCH: Final = 0x0D
+_THEN: Final = 0x04
 
 
 @final
@@ -264,8 +114,9 @@ class Pass:
             kind = piece.kind
             if kind == OTHER or not reachable:
                 if kind == END:
-                    self._nested(piece, pos)
-                self._step(piece, pos)
+                    self._close(piece, pos)
+                else:
+                    self._step(piece, pos)
                 pos += piece.size
                 reachable = checker.reachable
             elif kind == GET:
@@ -292,8 +143,7 @@ class Pass:
             elif kind == UNARY:
                 pos = self._unary(piece, pos)
             else:
-                self._nested(piece, pos)
-                self._step(piece, pos)
+                self._control(piece, pos)
                 pos += piece.size
                 reachable = checker.reachable
         return pos
@@ -304,23 +154,6 @@ class Pass:
         reachable = checker.reachable
         checker.step(at, piece.row, piece.imm)
         self._low.step(at, piece.row, piece.imm, reachable)
-
-    def _nested(self, piece: Piece, at: int) -> None:
-        """May an ``else`` or ``end`` stand there?"""
-        frames = self._checker.frames
-        if piece.row.opcode == _ELSE:
-            if frames[-1].kind != IF:
-                raise NotUsual
-        elif len(frames) == 1 and at + 1 != self._end:
-            raise NotUsual
-
-    def _place(self, cls: int) -> Place:
-        """The place of the next operand."""
-        own, depth = self._own[cls], len(self._ops)
-        return own[depth] if depth < len(own) else self._low.own(depth, cls)
-
-    def _settled(self, place: Place) -> Place:
-        return self._low.settled(place, len(self._ops)) if place[0] == CONSTANT else place
 
     def _result(self, piece: Piece, following: int) -> Place:
         """Where a result goes, which is pushed, unless a local takes it at once: then that is done, too.
@@ -358,7 +191,7 @@ class Pass:
         a = ops.pop()
         if a[0] == CONSTANT:
             a = self._low.settled(a, len(ops))
-        if piece.branches and (self._source[following] == _BR_IF or self._source[following] == _IF):
+        if piece.branches and (self._source[following] == _BRANCH or self._source[following] == _THEN):
             self._low.pending = piece.row, a, NOTHING
             stack.append(I32)
             return following
@@ -382,7 +215,7 @@ class Pass:
         a = ops.pop()
         if a[0] == CONSTANT:
             a = self._low.settled(a, len(ops))
-        if piece.branches and (self._source[following] == _BR_IF or self._source[following] == _IF):
+        if piece.branches and (self._source[following] == _BRANCH or self._source[following] == _THEN):
             self._low.pending = piece.row, a, b
             stack.append(I32)
             return following
@@ -438,3 +271,137 @@ class Pass:
         else:
             stack.pop()
         return at + piece.size
+
+    # -- control -------------------------------------------------------------------------------------------------------
+
+    def _control(self, piece: Piece, at: int) -> None:
+        """An instruction that is reached."""
+        kind = piece.kind
+        if kind == END:
+            self._close(piece, at)
+        elif kind == CALL:
+            self._call(piece, at)
+        elif kind == OPEN:
+            self._open(piece, at)
+        else:
+            self._branch(piece, at)
+
+    def _call(self, piece: Piece, at: int) -> None:
+        low, stack, ops = self._low, self._stack, self._ops
+        count = len(piece.params)
+        if count and stack[-count:] != piece.params:
+            self._step(piece, at)
+            return
+        if count:
+            del stack[-count:]
+        if piece.results:
+            self._checker.push_all(piece.results)
+        if piece.group is NO_GROUP:
+            self._pieces.find_callee(piece)
+        first = low.arguments(count)
+        low.save_floats()
+        code, d = 0, 0
+        if piece.classes:
+            place = low.slot(len(ops), piece.classes[0]) if ops else low.own(0, piece.classes[0])
+            code, d = place[0], place[1]
+            ops.append(place)
+        thrown = low.emit(piece.group.get(code), first, 0, 0, d, piece.offset, 0)
+        if thrown:
+            low.unwind(thrown)
+        low.restore_floats()
+
+    def _open(self, piece: Piece, at: int) -> None:
+        """A ``block`` or ``if``."""
+        checker, stack, ops, low = self._checker, self._stack, self._ops, self._low
+        frames = checker.frames
+        conditional = piece.branches
+        if len(frames) > checker.max_nesting or (conditional and stack[-1] is not I32):
+            self._step(piece, at)
+            return
+        if conditional:
+            stack.pop()
+        kind = stacks.IF if conditional else stacks.BLOCK
+        frames.append(Frame(kind, NO_TYPES, piece.results, len(stack), True, len(checker.init_log)))
+        stack.append(FLOOR)
+        if not conditional:
+            if ops:
+                low.settle_all(len(ops))
+            low.frames.append(Region(BLOCK, len(ops), (), piece.classes, 0))
+            return
+        group, key, a, b = tested(low, False)
+        if ops:
+            low.settle_all(len(ops))
+        region = Region(IF, len(ops), (), piece.classes, 0)
+        region.else_patches = low.emit(group.ready.get(key) or group.get(key), a[1], b[1])
+        low.frames.append(region)
+
+    def _branch(self, piece: Piece, at: int) -> None:
+        """A ``br`` or ``br_if``."""
+        checker, stack, ops, low = self._checker, self._stack, self._ops, self._low
+        frames, depth = checker.frames, piece.index
+        always = piece.kind == BR
+        if depth >= len(frames) or frames[-1 - depth].label or (not always and stack[-1] is not I32):
+            self._step(piece, at)
+            return
+        region = low.frames[-1 - depth]
+        if not always:
+            stack.pop()
+            group, key, a, b = tested(low, True)
+            if region.height:
+                low.settle_all(region.height)
+            low.reach(low.emit(group.ready.get(key) or group.get(key), a[1], b[1]), region)
+            return
+        frame = frames[-1]
+        del stack[frame.floor + 1 :]
+        frame.polymorphic = True
+        checker.reachable = False
+        if region.kind == FUNCTION:
+            low.return_()
+        else:
+            if ops:
+                low.settle_all(min(region.height, len(ops)))
+            low.jump(region)
+
+    def _close(self, piece: Piece, at: int) -> None:
+        """An ``else`` or ``end``, reached or not."""
+        checker, stack, low = self._checker, self._stack, self._low
+        frames = checker.frames
+        frame, region = frames[-1], low.frames[-1]
+        if piece.branches:
+            if frame.kind != stacks.IF:
+                raise NotUsual
+            self._step(piece, at)
+            return
+        kind = region.kind
+        if kind == FUNCTION:
+            if at + 1 != self._end:
+                raise NotUsual
+            self._step(piece, at)
+            return
+        reachable = checker.reachable
+        if frame.results or frame.params or stack[-1] is not FLOOR or len(checker.init_log) > frame.inits:
+            checker.step(at, piece.row, None)
+        else:
+            stack.pop()
+            frames.pop()
+            checker.reachable = frame.entered
+        if kind == DEAD or (kind == LOOP and reachable):
+            low.frames.pop()
+        elif region.catches or low.skip is not None:
+            low.step(at, piece.row, None, reachable)
+        else:
+            self._arrive(region, reachable)
+
+    def _arrive(self, region: Region, reachable: bool) -> None:
+        """At the end of a region, from within if that is reached."""
+        low, ops = self._low, self._ops
+        if reachable and ops:
+            low.settle_all(len(ops))
+        here = len(self._out)
+        if region.patches:
+            low.bind(region.patches, here)
+        if region.else_patches:
+            low.bind(region.else_patches, here)
+        if ops or region.results:
+            low.places(region.height, region.results)
+        low.frames.pop()

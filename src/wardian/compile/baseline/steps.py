@@ -106,7 +106,7 @@ def _compare(c: Baseline, offset: int, row: Row, imm: None) -> None:
     c.pending = row, a, b
 
 
-def _test(c: Baseline, when: bool) -> tuple[Group, int, Place, Place]:
+def tested(c: Baseline, when: bool) -> tuple[Group, int, Place, Place]:
     """The condition on the stack: stencils that jump if it is ``when``, which one, and its operands."""
     pending = c.pending
     if pending is not None:
@@ -273,7 +273,7 @@ def _loop(c: Baseline, offset: int, row: Row, imm: object) -> None:
 
 def _if(c: Baseline, offset: int, row: Row, imm: object) -> None:
     params, results = c.block_classes(imm)
-    group, key, a, b = _test(c, False)
+    group, key, a, b = tested(c, False)
     c.settle_all(len(c.ops))
     frame = Frame(IF, len(c.ops) - len(params), params, results, 0)
     frame.else_patches = c.emit(group.get(key), a[1], b[1])
@@ -341,11 +341,11 @@ def _br_if(c: Baseline, offset: int, row: Row, imm: int) -> None:
     pending = c.pending
     depth = len(c.ops) - (pending is None)
     if not count or depth - count == frame.height:
-        group, key, a, b = _test(c, True)
+        group, key, a, b = tested(c, True)
         c.settle_all(frame.height + count)
         c.reach(c.emit(group.get(key), a[1], b[1]), frame)
         return
-    group, key, a, b = _test(c, False)
+    group, key, a, b = tested(c, False)
     c.settle_all(frame.height)
     around = c.emit(group.get(key), a[1], b[1])
     c.pass_on(frame)
