@@ -1,7 +1,7 @@
 """Spec chapter "Binary Format / Instructions": a body cut into instructions by one regular expression.
 
-Invariant: a piece is the bytes of one instruction, opcode and immediates, and a piece's bytes decide alone what it means.
-What the expression does not know, or cannot see the end of, ends the row of pieces; nothing is passed over. Whether an
+Invariant: a piece is the bytes of one instruction, opcode and immediates, and these alone decide what it means. What
+the expression does not know, or cannot see the end of, ends the row of pieces; nothing is passed over. Whether an
 integer is one, and whether blocks nest, is left to :mod:`wardian.binary.body` and to whoever uses the pieces.
 """
 

@@ -1,7 +1,7 @@
 """What the instructions of bodies mean in a module, known by their bytes.
 
-Invariant: what a piece says holds wherever its bytes stand in that module as a reachable instruction. What depends on where
-it stands, and all that may be wrong with it, is left to validator and lowering (:data:`OTHER`).
+Invariant: what a piece says holds wherever its bytes stand in that module as a reachable instruction. What depends on
+where it stands, and all that may be wrong with it, is left to validator and lowering (:data:`OTHER`).
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Pieces:
     def at(self, at: int, end: int) -> Piece:
         """The instruction at a position, which is none of the known ones. Raises as ``instruction_at`` does."""
         source = self._ctx.module.source
-        if source[at] == _ELSE or source[at] == _END:
+        if source[at] in (_ELSE, _END):
             raise NotUsual
         row, imm, after = instruction_at(source, at, end, self._ctx.features, has_data_count=self._has_data_count)
         return Piece(row, imm, after - at)
@@ -142,7 +142,7 @@ class Pieces:
     def make(self, piece: bytes, at: int, end: int) -> Piece:
         """For what stands at a position. Raises as ``instruction_at`` does."""
         byte = piece[0]
-        if byte == _ELSE or byte == _END:
+        if byte in (_ELSE, _END):
             made = self._closing(byte)
         else:
             made = self.at(at, end)
@@ -163,9 +163,9 @@ class Pieces:
             made.kind, made.index, made.tees = SET, made.imm, isinstance(family, f.LocalTee)
         elif isinstance(family, PLAIN):
             self._plain(made)
-        elif byte == _BR or byte == _BR_IF:
+        elif byte in (_BR, _BR_IF):
             made.kind, made.index = BR if byte == _BR else BR_IF, made.imm
-        elif byte == _BLOCK or byte == _IF:
+        elif byte in (_BLOCK, _IF):
             self._opening(made, byte)
 
     @staticmethod

@@ -2,8 +2,8 @@
 
 Invariant: what comes out is, byte by byte and error by error, what :func:`wardian.valid.driver.validate_body` driving
 :class:`Baseline` gives. Where an instruction is reached, its operands are of the very types it asks for and its stencil
-jumps nowhere, validator and lowering are brought up to date here; everything else goes through their steps. A body whose
-nesting is wrong is left to that driver altogether, which finds the words for it.
+jumps nowhere, validator and lowering are brought up to date here; everything else goes through their steps. A body
+whose nesting is wrong is left to that driver altogether, which finds the words for it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from wardian.compile.baseline.library import Stencil
 from wardian.compile.baseline.pieces import (
     BINARY,
     BR,
-    BR_IF,
     CALL,
     CONST,
     END,
@@ -163,7 +162,7 @@ class Pass:
         source = self._source
         opcode = source[following]
         self._after = following
-        if opcode == _LOCAL_SET or opcode == _LOCAL_TEE:
+        if _LOCAL_SET <= opcode <= _LOCAL_TEE:
             index = source[following + 1]
             home = self._home
             if index < 0x80 and index < len(home):

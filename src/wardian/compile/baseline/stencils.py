@@ -59,9 +59,9 @@ from wardian.vm.traps import TrapCode
 if TYPE_CHECKING:
     from wardian.compile.llvm import Backend
 
-CALL_WORDS: Final = 8
+CALL_WORDS: Final = 16
 """Calls with that many integer parameters, or any :data:`CALL_MIXED` parameters, are made ready."""
-CALL_MIXED: Final = 3
+CALL_MIXED: Final = 4
 THROWN: Final = 3
 """Exceptions with that many integers are."""
 _RETURNED: Final[Mapping[str, NumType]] = MappingProxyType({"w": I64, "f": F64, "v": V128})
