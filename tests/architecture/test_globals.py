@@ -12,6 +12,7 @@ STATEFUL: dict[str, str] = {
     "api/engine.py:default_engine": "the engine of whoever names none, made on first use; it keeps no guest's state",
     "capability/clock.py:_resolution": "what the host's clocks can tell apart, which never changes",
     "compile/baseline/facts.py:result_classes": "a constant table, built on first use rather than at import",
+    "binary/tokens.py:_patterns": "a constant expression, built on first use rather than at import",
     "compile/baseline/steps.py:dead": "a constant table, built on first use rather than at import",
     "compile/baseline/steps.py:live": "a constant table, built on first use rather than at import",
     "compile/compiler.py:_STACK_SIZE": "a lock: threading.stack_size, which it guards, is the process' by nature",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -12,14 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.binary.build import HEADER, section, sized
-from tests.fuzz import smith
-from tests.support import COMPILED, ROOT, data_root
-from tests.syntax.samples import SAMPLES, body
+from tests.compile.odd_modules import modules
+from tests.support import COMPILED, ROOT
 from wardian.compile.baseline.flavour import Flavour
 from wardian.compile.compiler import made_library
 from wardian.compile.options import CodeOptions
-from wardian.syntax.instructions import ROWS, Row
 
 SCRIPT = Path(__file__).with_name("build_digest.py")
 
@@ -31,31 +27,9 @@ def _digest(*args: str | Path) -> tuple[bool, dict[str, object]]:
     return found["compiled"], found["found"]
 
 
-def _broken(source: bytes, rng: random.Random) -> bytes:
-    """``source`` with a few bytes changed."""
-    raw = bytearray(source)
-    for _ in range(rng.choice((1, 1, 2, 5))):
-        raw[rng.randrange(8, len(raw))] = rng.choice((rng.randrange(256), 0xFF, 0x80, 0x0B, 0x00))
-    return bytes(raw)
-
-
-def _alone(row: Row, imm: object) -> bytes:
-    """A module with one function that is one instruction, which is rarely valid."""
-    code = b"\0" + body(row, imm)
-    return HEADER + section(1, "01 60 00 00") + section(3, "01 00") + section(10, b"\1" + sized(code))
-
-
 def _modules(folder: Path, count: int) -> list[Path]:
-    """Real programs, random modules, every instruction alone, and broken copies of them all."""
-    rng = random.Random(4)
-    sources = [source for _ in range(count) if (source := smith.module(rng))]
-    root = data_root()
-    real = sorted(p for p in root.glob("**/*.wasm") if p.stat().st_size < 400_000) if root else []
-    sources += [path.read_bytes() for path in real[:: max(1, len(real) // count)]]
-    sources += [_alone(row, imm) for row in ROWS for imm in SAMPLES[row.imm]]
-    sources += [_broken(rng.choice(sources), rng) for _ in range(5 * count)]
     paths = []
-    for number, source in enumerate(sources):
+    for number, source in enumerate(modules(count)):
         paths.append(folder / f"{number}.wasm")
         paths[-1].write_bytes(source)
     return paths
@@ -97,6 +71,6 @@ def test_a_fresh_build_is_like_its_sources(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=build, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     shutil.copytree(build / "lib", build / "src", dirs_exist_ok=True)
-    modules = tmp_path / "modules"
-    modules.mkdir()
-    _same(build / "src", modules, 40)
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    _same(build / "src", folder, 40)

@@ -231,6 +231,8 @@ class ModuleCode:
 
     def _by_stencils(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
         """The baseline tier, and LLVM for what it does not do."""
+        if self._asked:
+            self.engine.worker.busy()
         made: list[tuple[int, bytes, int]] = []
         for index in indices:
             try:

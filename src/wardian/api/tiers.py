@@ -10,6 +10,7 @@ import atexit
 import os
 import queue
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from typing import Final, final
@@ -21,6 +22,10 @@ QUEUE: Final = 64
 
 _IDLE: Final = 10.0
 """Seconds without work after which the thread ends."""
+
+_QUIET: Final = 0.05
+_PATIENCE: Final = 1.0
+"""Seconds for which nothing is compiled elsewhere before a job begins, and seconds a job waits for that at most."""
 
 _MOMENT: Final = 0.01
 """Seconds after which one who waits for room in the queue looks again."""
@@ -41,8 +46,15 @@ class Worker:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._closed = False
+        self._busy = time.monotonic()
+        self._hurry = threading.Event()
         self.failure: Exception | None = None
         """What the last job that failed raised: a bug of ours, though the guest goes on with the code it has."""
+
+    def busy(self) -> None:
+        """A thread of Python's is compiling, which a guest waits for: what is done in the background, half of it under
+        the interpreter's lock, would take its time."""
+        self._busy = time.monotonic()
 
     def submit(self, job: Callable[[], None]) -> bool:
         """Run ``job`` some time; ``False``: there is too much to do, or no thread to be had."""
@@ -74,12 +86,21 @@ class Worker:
                         continue
                     self._thread = None
                     return
+            if job is not None:
+                self._let_pass()
             if job is None or self._closed:
                 return
             try:
                 job()
             except Exception as failure:  # noqa: BLE001 - whatever it is, the code that runs is right as it is
                 self.failure = failure
+
+    def _let_pass(self) -> None:
+        """Until nobody has been busy for a while, but not for long, and not if somebody waits for us."""
+        until = time.monotonic() + _PATIENCE
+        while (now := time.monotonic()) < until and now - self._busy < _QUIET:
+            if self._hurry.wait(self._busy + _QUIET - now):
+                return
 
     def close(self) -> None:
         """Wait for the job at hand and take no more."""
@@ -88,6 +109,7 @@ class Worker:
         with self._lock:
             self._closed = True
             thread = self._thread
+        self._hurry.set()
         if thread is not None:
             try:
                 self._jobs.put_nowait(None)
@@ -97,6 +119,13 @@ class Worker:
 
     def wait(self) -> None:
         """Until everything that was submitted so far is done."""
+        self._hurry.set()
+        try:
+            self._wait()
+        finally:
+            self._hurry.clear()
+
+    def _wait(self) -> None:
         done = threading.Event()
         while not self.submit(done.set):
             thread = self._thread

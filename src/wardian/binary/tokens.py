@@ -41,7 +41,6 @@ _TAILS: Final = MappingProxyType(
 """What follows an opcode of one byte, by kind of immediates; the most common ones first."""
 
 
-@cache
 def _known() -> bytes:
     """An expression for one instruction."""
     opcodes: dict[bytes, list[int]] = {}

@@ -45,6 +45,10 @@ class BaselineCompiler:
                 return self._quickly(index, heat)
             except NotUsual:
                 pass
+        return self.by_steps(index, heat)
+
+    def by_steps(self, index: int, heat: Heat | None = None) -> bytes:
+        """As :meth:`function`, with validator and lowering one after the other at each instruction."""
         lowering = self._lowering(index, heat)
         target = Meter(lowering.step, BaselineTill(lowering)) if self._facts.fuel else lowering
         validate_body(self._ctx, index, target, self._validator)

@@ -61,7 +61,9 @@ if TYPE_CHECKING:
 
 CALL_WORDS: Final = 16
 """Calls with that many integer parameters, or any :data:`CALL_MIXED` parameters, are made ready."""
-CALL_MIXED: Final = 4
+CALL_MIXED: Final = 3
+CALL_ONE_FLOAT: Final = 8
+"""So are those with that many parameters of which one is a float: a guest's first run should not load LLVM for them."""
 THROWN: Final = 3
 """Exceptions with that many integers are."""
 _RETURNED: Final[Mapping[str, NumType]] = MappingProxyType({"w": I64, "f": F64, "v": V128})
@@ -332,6 +334,8 @@ def call_shapes() -> Iterable[str]:
     yield from ("w" * n for n in range(CALL_WORDS + 1))
     for n in range(1, CALL_MIXED + 1):
         yield from ("".join(letters) for letters in product("wf", repeat=n) if "f" in letters)
+    for n in range(CALL_MIXED + 1, CALL_ONE_FLOAT + 1):
+        yield from ("w" * at + "f" + "w" * (n - at - 1) for at in range(n))
 
 
 def _calls(maker: Maker) -> None:
