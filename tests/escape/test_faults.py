@@ -229,14 +229,20 @@ class State(NamedTuple):
     descriptors: int
     threads: int
     pages: int
+    arenas: int
+    places: int
     mappings: int
 
 
 def state() -> State:
     gc.collect()
     size = int(Path("/proc/self/statm").read_text().split()[0])
+    # What is reserved for memories, and for tables, comes once each, and at different times when calls fail.
+    words, places = process()._arenas.words, process().places.reserved >> 12
+    arenas = sum(words[2 * i + 2] - words[2 * i + 1] for i in range(words[0])) >> 12
     maps = Path("/proc/self/maps").read_text().count("\n")
-    return State(len(os.listdir("/proc/self/fd")), threading.active_count(), size, maps)
+    size -= arenas + places
+    return State(len(os.listdir("/proc/self/fd")), threading.active_count(), size, arenas, places, maps)
 
 
 def attempt(operation: Callable[[Ground], None], ground: Ground, number: int) -> str:
@@ -268,7 +274,7 @@ def attempt(operation: Callable[[Ground], None], ground: Ground, number: int) ->
     if lost.descriptors > 0 or lost.threads > 0:
         return f"descriptors or threads are left: {states}"
     # Some is kept each time whether anything fails or not: the tests hold on to each engine for its glue.
-    if lost.pages > usual.pages + 256 or lost.mappings > usual.mappings + 2:
+    if lost.pages > usual.pages + 256 or lost.mappings > usual.mappings + 2 or lost.arenas or lost.places:
         return f"memory is left: {states}"
     return ""
 

@@ -37,6 +37,8 @@ class Places:
 
     def __init__(self, native: Native) -> None:
         self._native = native
+        self.reserved = 0
+        """Bytes of address space that small places have been given so far."""
         self._next = 0
         self._end = 0
         self._cold: list[int] = []
@@ -106,6 +108,7 @@ class Places:
                 count >>= 1
                 if not count:
                     raise _no_room(SMALL)
+            self.reserved += count * _STRIDE + GUARD
             self._next, self._end = start + GUARD, start + GUARD + count * _STRIDE
         # Numbers only: nothing here can begin a collection, in which somebody else would be given the same place.
         at = self._next
