@@ -45,6 +45,9 @@ if TYPE_CHECKING:
 
 TRAPPED: Final = 134
 
+_COLLECT_AFTER: Final = 20_000
+"""Objects after which cycles are looked for; a first run makes some hundred thousand, which are none."""
+
 OPTIONS: Final = (
     Option(
         ("--dir",),
@@ -296,6 +299,9 @@ def main(argv: list[str]) -> int:
         else:
             arguments = _arguments(module, path, options.invoke, words)
     sys.stdout.flush()
+    # What has been loaded stays; what compiling makes is kept or goes by itself, so there is little to look for.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 10, 10)
     gc.enable()
     result = run(
         module,

@@ -12,7 +12,7 @@ from typing import Final, final
 
 from wardian.compile.baseline.flavour import WHOLE_PAGES
 from wardian.compile.baseline.library import Group, Library
-from wardian.compile.baseline.shapes import FLOAT, VECTOR, WORD
+from wardian.compile.baseline.shapes import FLOAT, VECTOR, WORD, Place
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
@@ -113,7 +113,10 @@ class BaselineFacts:
         self.branch: list[tuple[Group, ...]] = [
             (groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS
         ]
+        self.moves: dict[tuple[Place, Place], bytes] = {}
+        """Code that moves from place to place, as far as it has been asked for."""
         self.move: tuple[Group, ...] = (groups["move w"], groups["move f"], groups["move w"])
+        self.jump = groups["jump"].get(0)
         self._calls: dict[tuple[str, int], tuple[Group, tuple[int, ...], str]] = {}
         self._globals: dict[tuple[str, int], tuple[Group, int, int]] = {}
 

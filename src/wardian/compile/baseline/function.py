@@ -36,6 +36,8 @@ MAX_LOCALS: Final = 500
 """Locals of a function this tier compiles; more are cleared and found better by the other."""
 MAX_DEPTH: Final = 500
 """Operands of a function this tier compiles: whatever looks through them all takes bounded time."""
+_MOST_MOVES: Final = 1 << 14
+"""Moves whose code is kept for one module."""
 _POOL_ALIGN: Final = 64
 
 _REGISTERS: Final[tuple[int, ...]] = (len(WORD_ARGUMENTS), len(FLOAT_ARGUMENTS))
@@ -134,6 +136,7 @@ class Baseline:
         "_hot",
         "_index",
         "_live",
+        "_moves",
         "_padding",
         "_pops",
         "_result_classes",
@@ -194,6 +197,7 @@ class Baseline:
         self._dead = dead
         self._deepest = 0
         self.facts = facts
+        self._moves = facts.moves
         self.do = facts.do
         self.branch = facts.branch
         self.result = facts.result
@@ -359,8 +363,24 @@ class Baseline:
         return (SLOT, -SAVED_BYTES - 8 * (self._slots + depth + 1), cls)
 
     def move(self, source: Place, target: Place) -> None:
-        st = self.facts.move[target[2]].get(source[0] | target[0] << 4)
-        self.emit(st, a=source[1], d=target[1])
+        key = source, target
+        copy = self._moves.get(key)
+        if copy is None:
+            copy = self._move(key)
+        self.out += copy
+
+    def _move(self, key: tuple[Place, Place]) -> bytes:
+        """The code of a move, which is kept: the same few are made over and over."""
+        source, target = key
+        before = len(self.out)
+        self.emit(self.facts.move[target[2]].get(source[0] | target[0] << 4), source[1], d=target[1])
+        made = bytes(self.out[before:])
+        del self.out[before:]
+        moves = self._moves
+        if len(moves) >= _MOST_MOVES:
+            moves.clear()
+        moves[key] = made
+        return made
 
     def settle(self, depth: int) -> Place:
         """Bring the operand at ``depth`` into its own place."""
@@ -560,7 +580,7 @@ class Baseline:
         (self.tries[-1].thrown if self.tries else self._unwinding).extend(patches)
 
     def jump(self, frame: Frame) -> None:
-        self.reach(self.emit(self.facts.library.group("jump").get(0)), frame)
+        self.reach(self.emit(self.facts.jump), frame)
 
     def leave(self, frame: Frame) -> None:
         """Branch to a frame's label for good, with the operands it takes."""

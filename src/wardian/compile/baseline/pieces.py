@@ -9,10 +9,12 @@ from __future__ import annotations
 from typing import Any, Final, final
 
 from wardian.binary.body import instruction_at
+from wardian.binary.reader import switched_off
 from wardian.compile.baseline.facts import COMPARISONS, PLAIN, BaselineFacts, classes_of
 from wardian.compile.baseline.library import Group, Stencil
 from wardian.compile.baseline.shapes import CONSTANT, WORD, Place
 from wardian.syntax import families as f
+from wardian.syntax.immediates import Imm
 from wardian.syntax.instructions import PLAIN as BY_BYTE
 from wardian.syntax.instructions import Row
 from wardian.syntax.types import I32, I64, V128, NumType, ValType
@@ -44,6 +46,7 @@ _ELSE: Final = 0x05
 _END: Final = 0x0B
 _BR: Final = 0x0C
 _BR_IF: Final = 0x0D
+_INDICES: Final = (Imm.LOCAL, Imm.FUNC, Imm.LABEL, Imm.GLOBAL)
 _NO_TYPES: Final[tuple[ValType, ...]] = ()
 
 
@@ -115,11 +118,12 @@ NO_GROUP: Final = Group(b"", {})
 class Pieces:
     """What pieces of bodies mean in a module. Not thread-safe."""
 
-    __slots__ = ("_ctx", "_facts", "_has_data_count", "_known", "_left")
+    __slots__ = ("_all_on", "_ctx", "_facts", "_has_data_count", "_known", "_left")
 
     def __init__(self, ctx: ModuleContext, facts: BaselineFacts) -> None:
         self._ctx = ctx
         self._facts = facts
+        self._all_on = not switched_off(ctx.features)
         self._has_data_count = ctx.module.data_count is not None
         self._known: dict[bytes, Piece] = {}
         self._left = _MOST_COPIES
@@ -145,10 +149,22 @@ class Pieces:
         if byte in (_ELSE, _END):
             made = self._closing(byte)
         else:
-            made = self.at(at, end)
+            made = self._short(piece) or self.at(at, end)
             self._say(made, made.row.family, byte)
         self._known[piece] = made
         return made
+
+    def _short(self, piece: bytes) -> Piece | None:
+        """A piece that can be read at a glance."""
+        byte, size = piece[0], len(piece)
+        row = BY_BYTE[byte]
+        if row is None or not self._all_on:
+            return None
+        if size == 2 and row.imm in _INDICES:
+            return Piece(row, piece[1], size)
+        if size == 3 and row.imm is Imm.MEMARG:
+            return Piece(row, (piece[1], piece[2], 0), size)
+        return Piece(row, None, size) if row.imm is Imm.NONE else None
 
     def _say(self, made: Piece, family: f.Family, byte: int) -> None:
         if isinstance(family, f.Load | f.Store):
