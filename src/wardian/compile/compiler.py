@@ -354,8 +354,9 @@ class Compiler:
             payload = self.cache.load(name)
             found = Library.decode(payload) if payload else None
         if found is None:
-            made, payload = made_library(wanted)
-            found = made.anew()
+            found, payload = made_library(wanted)
+            if len(found.added) > 2 * MOST_MORE:
+                found = found.pristine()
             if self.cache is not None:
                 self.cache.store(name, payload)
         found.add((self.cache.load(name + MORE) if self.cache else None) or b"")

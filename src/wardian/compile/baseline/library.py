@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Final, TypeAlias, final
 
 from wardian.compile.baseline.assembler import Part
@@ -105,12 +106,14 @@ class Library:
     def __init__(self, groups: dict[str, Group], constants: list[bytes]) -> None:
         self.groups = groups
         self.constants = constants
+        self._first = len(groups), len(constants)
         self.added = bytearray()
         """What :meth:`add` has taken in."""
 
-    def anew(self) -> Library:
-        """Another library of the same groups, which does not see what this one takes in."""
-        return Library(dict(self.groups), list(self.constants))
+    def pristine(self) -> Library:
+        """A library like this one before it took in anything."""
+        groups, constants = self._first
+        return Library(dict(islice(self.groups.items(), groups)), self.constants[:constants])
 
     def group(self, name: str) -> Group:
         return self.groups[name]
