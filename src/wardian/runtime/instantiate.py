@@ -267,10 +267,10 @@ def _map_image(instance: Instance) -> bool:
 
 
 def _element_segments(instance: Instance, environment: _Environment) -> None:
-    code, block = instance.code, instance.block
-    passive = _passive_words(instance)
+    code, block, segments = instance.code, instance.block, instance.module.elems
+    passive = _passive_words(instance) if segments else memoryview(b"")
     used = 0
-    for i, segment in enumerate(instance.module.elems):
+    for i, segment in enumerate(segments):
         if segment.mode == "declarative":
             continue
         words = _segment_words(instance, segment, environment)

@@ -53,7 +53,8 @@ class MemoryInstance:
         self.process = process
         self.declared = declared
         size = declared.limits.min << declared.page_size_log2
-        bound = min(limit, self._largest())
+        most = declared.limits.max
+        bound = min(limit, _LARGEST[declared.limits.is64] if most is None else most << declared.page_size_log2)
         reserved, room = MEMORY_SLOT, INDEX_SPACE
         if size > limit:
             raise exceeded("memory", f"a memory of {size} bytes is more than the limit of {limit}")
