@@ -147,6 +147,21 @@ def test_pages_of_rows_are_given_back(known: tables.Canonical) -> None:
     sound(known, kept)
 
 
+def test_a_row_holds_no_more_than_its_own(known: tables.Canonical) -> None:
+    """However deep a limit lets types be."""
+    limits = wardian.Limits(subtype_depth=200)
+    loose = wardian.Engine(wardian.Config(cache=False, opt="baseline", limits=limits))
+
+    def chain(count: int) -> wardian.Module:
+        subs = "".join(f"(type (sub {i - 1 if i else ''} (func (param i64))))" for i in range(count))
+        return wardian.Module(f"(module {subs})", loose)
+
+    deepest = chain(64).instantiate()
+    with pytest.raises(wardian.LimitExceeded, match="more than 63 supertypes"):
+        chain(65).instantiate()
+    del deepest
+
+
 class Loads:
     """In a cycle; its finaliser takes leases on types, and lets go of others."""
 

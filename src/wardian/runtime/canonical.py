@@ -64,13 +64,14 @@ class Type:
     """A canonical type that some lease has, or may be about to have. ``users`` counts them, a lease as often as its
     module has the type."""
 
-    __slots__ = ("id", "key", "parent", "users")
+    __slots__ = ("depth", "id", "key", "parent", "users")
 
     def __init__(self, key: bytes, parent: Type | None) -> None:
         self.id = 0
         self.key = key
         self.parent = parent
         self.users = 0
+        self.depth: int = 0 if parent is None else parent.depth + 1
 
     def ancestry(self) -> Iterator[int]:
         """The ids of the type and of its supertypes, the type's own first."""
@@ -167,6 +168,9 @@ class Canonical:
 
     def _add(self, key: bytes, parent: Type | None, kind: int) -> Type:
         made = Type(key, parent)
+        if made.depth >= _CELLS:
+            # Whatever the embedder's limit is: the rest of the row would be another type's.
+            raise LimitExceeded("subtype_depth", f"a type with more than {_CELLS - 1} supertypes cannot be told apart")
         number = self._take(made)
         made.id = number << heap.TYPE_SHIFT | kind
         self._write_row(number, made)
@@ -260,7 +264,7 @@ class Canonical:
             self._busy -= 1
 
     def _hide(self, type_: Type) -> bool:
-        """Have nobody find a type any more, unless somebody has found it meanwhile (see :meth:`_counted`)."""
+        """Have nobody find a type any more, unless somebody has found it meanwhile (see :meth:`_fill`)."""
         there = self._types.pop(type_.key, None)
         if there is not None and (there is not type_ or type_.users):
             self._types.setdefault(type_.key, there)
