@@ -12,7 +12,8 @@ from typing import Final, final
 
 from wardian.compile.baseline.flavour import WHOLE_PAGES
 from wardian.compile.baseline.library import Group, Library
-from wardian.compile.baseline.shapes import FLOAT, VECTOR, WORD, Place
+from wardian.compile.baseline.machine import SAVED_BYTES
+from wardian.compile.baseline.shapes import FLOAT, SLOT, VECTOR, WORD, Place
 from wardian.syntax import families as f
 from wardian.syntax.instructions import ROWS
 from wardian.syntax.module import Module
@@ -113,12 +114,21 @@ class BaselineFacts:
         self.branch: list[tuple[Group, ...]] = [
             (groups.get(f"unless {r.name}", none), groups.get(f"if {r.name}", none)) for r in ROWS
         ]
+        self.slots: tuple[list[Place], ...] = ([], [], [])
+        """By class: the slots of frames in order, each the same object everywhere, so comparing them is quick."""
         self.moves: dict[tuple[Place, Place], bytes] = {}
         """Code that moves from place to place, as far as it has been asked for."""
         self.move: tuple[Group, ...] = (groups["move w"], groups["move f"], groups["move w"])
         self.jump = groups["jump"].get(0)
         self._calls: dict[tuple[str, int], tuple[Group, tuple[int, ...], str]] = {}
         self._globals: dict[tuple[str, int], tuple[Group, int, int]] = {}
+
+    def slot(self, number: int, cls: int) -> Place:
+        """The slot of a frame that is ``number`` words below what the frame has for registers."""
+        known = self.slots[cls]
+        while len(known) <= number:
+            known.append((SLOT, -SAVED_BYTES - 8 * len(known), cls))
+        return known[number]
 
     def func_type(self, type_index: int) -> FuncType:
         comp = self.module.types[type_index].comp

@@ -135,6 +135,7 @@ class Baseline:
         "_get",
         "_hot",
         "_index",
+        "_known_slots",
         "_live",
         "_moves",
         "_padding",
@@ -197,6 +198,7 @@ class Baseline:
         self._dead = dead
         self._deepest = 0
         self.facts = facts
+        self._known_slots = facts.slots
         self._moves = facts.moves
         self.do = facts.do
         self.branch = facts.branch
@@ -262,7 +264,7 @@ class Baseline:
             place = pinned.get(local)
             if place is None:
                 slot += 2 if cls == VECTOR else 1
-                place = (SLOT, -SAVED_BYTES - 8 * slot, cls)
+                place = self.facts.slot(slot, cls)
             homes.append(place)
         return homes
 
@@ -360,7 +362,8 @@ class Baseline:
         """The slot of the operand at ``depth``."""
         if depth >= self._deepest:
             self._deepest = depth + 1
-        return (SLOT, -SAVED_BYTES - 8 * (self._slots + depth + 1), cls)
+        known, number = self._known_slots[cls], self._slots + depth + 1
+        return known[number] if number < len(known) else self.facts.slot(number, cls)
 
     def move(self, source: Place, target: Place) -> None:
         key = source, target

@@ -57,7 +57,7 @@ def write(path: Path, glue: Mapping[str, Image]) -> None:
     from wardian.compile.llvm import Backend
 
     backend = Backend()
-    parts = [*(library(each, backend) for each in common()), encode_images(glue)]
+    parts = [*(library(each, backend, shipped=True) for each in common()), encode_images(glue)]
     sizes = b"".join([len(each).to_bytes(_SIZE, "little") for each in parts])
     path.write_bytes(b"".join([_MAGIC, _sources(), sizes, *parts]))
 

@@ -59,11 +59,13 @@ from wardian.vm.traps import TrapCode
 if TYPE_CHECKING:
     from wardian.compile.llvm import Backend
 
-CALL_WORDS: Final = 16
+CALL_WORDS: Final = 8
 """Calls with that many integer parameters, or any :data:`CALL_MIXED` parameters, are made ready."""
 CALL_MIXED: Final = 3
-CALL_ONE_FLOAT: Final = 8
-"""So are those with that many parameters of which one is a float: a guest's first run should not load LLVM for them."""
+SHIPPED_WORDS: Final = 16
+SHIPPED_ONE_FLOAT: Final = 8
+"""Made ready only for the package are those with that many integers, and with that many parameters of which one is a
+float: making them takes a second, and a guest's first run should not load LLVM for a function with nine parameters."""
 THROWN: Final = 3
 """Exceptions with that many integers are."""
 _RETURNED: Final[Mapping[str, NumType]] = MappingProxyType({"w": I64, "f": F64, "v": V128})
@@ -100,15 +102,15 @@ def _types(row: Row) -> tuple[tuple[NumType, ...], NumType]:
 # -- what there is -----------------------------------------------------------------------------------------------------
 
 
-def collect(flavour: Flavour, machine: Machine = x86_64) -> Maker:
-    """Everything the baseline compiler asks for."""
+def collect(flavour: Flavour, machine: Machine = x86_64, *, shipped: bool = False) -> Maker:
+    """Everything the baseline compiler asks for; ``shipped``: and what it may ask for."""
     maker = Maker(flavour, machine)
     _numeric(maker)
     _memory(maker, flavour)
     _variables(maker)
     _moves(maker)
     _control(maker)
-    _calls(maker)
+    _calls(maker, shipped=shipped)
     _callees(maker)
     _on_slots(maker, flavour)
     references(maker)
@@ -330,16 +332,16 @@ def _tiers(maker: Maker) -> None:
             maker.single(f"enter {name}", 0, enter)
 
 
-def call_shapes() -> Iterable[str]:
-    yield from ("w" * n for n in range(CALL_WORDS + 1))
+def call_shapes(*, shipped: bool = False) -> Iterable[str]:
+    yield from ("w" * n for n in range((SHIPPED_WORDS if shipped else CALL_WORDS) + 1))
     for n in range(1, CALL_MIXED + 1):
         yield from ("".join(letters) for letters in product("wf", repeat=n) if "f" in letters)
-    for n in range(CALL_MIXED + 1, CALL_ONE_FLOAT + 1):
+    for n in range(CALL_MIXED + 1, SHIPPED_ONE_FLOAT + 1) if shipped else ():
         yield from ("w" * at + "f" + "w" * (n - at - 1) for at in range(n))
 
 
-def _calls(maker: Maker) -> None:
-    for kind, params, result in product(("near", "far", "indirect"), call_shapes(), ("", *"wf")):
+def _calls(maker: Maker, *, shipped: bool) -> None:
+    for kind, params, result in product(("near", "far", "indirect"), call_shapes(shipped=shipped), ("", *"wf")):
         call(maker, kind, params, result)
 
 
@@ -590,9 +592,9 @@ def _frames(maker: Maker) -> None:
         maker.raw("clear float", code, maker.machine.clear_float(code))
 
 
-def library(flavour: Flavour, backend: Backend) -> bytes:
-    """The encoded library of a flavour."""
-    return collect(flavour).make(backend)
+def library(flavour: Flavour, backend: Backend, *, shipped: bool = False) -> bytes:
+    """The encoded library of a flavour; ``shipped``: for the package."""
+    return collect(flavour, shipped=shipped).make(backend)
 
 
 _MORE: Final[Mapping[str, Callable[..., None]]] = MappingProxyType(
