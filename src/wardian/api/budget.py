@@ -7,8 +7,9 @@ much as :mod:`wardian.compile.effort` lets it.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import final
 
 from wardian.limits import Limits, exceeded
@@ -26,13 +27,14 @@ class Budget:
         self._size = 0
 
     @contextmanager
-    def compiling(self, *, better: bool = False) -> Iterator[None]:
+    def compiling(self, *, better: bool = False) -> Iterator[Callable[[float], None]]:
         """For the time of compiling something, on the thread that does it; ``better``: it has code already, and gets
-        some that is faster. Raises :class:`LimitExceeded`."""
+        some that is faster. Gives what is to be told the seconds that other processes take. Raises
+        :class:`LimitExceeded`."""
         self.check(better=better)
         began = time.thread_time()
         try:
-            yield
+            yield partial(self.spend, better=better)
         finally:
             self.spend(time.thread_time() - began, better=better)
 

@@ -21,8 +21,9 @@ from wardian.api.budget import Budget
 from wardian.compile.artifact import Functions
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.unsupported import Unsupported
-from wardian.compile.compiler import with_deep_stack
+from wardian.compile.effort import GaveUp
 from wardian.compile.options import CodeOptions
+from wardian.compile.stack import with_deep_stack
 from wardian.digest import blake2b
 from wardian.errors import LimitExceeded, printable
 from wardian.runtime.function import HostFacts
@@ -219,15 +220,41 @@ class ModuleCode:
         return address
 
     def _by_llvm(self, options: CodeOptions, indices: list[int]) -> list[tuple[int, bytes, int]]:
+        left: dict[int, GaveUp] = {}
+
         def work() -> list[tuple[int, bytes, int]]:
             made: list[tuple[int, bytes, int]] = []
             for index in indices:
-                with self._budget.compiling():
-                    made += self.engine.compiler.compile(self.ctx, options, [index], self._branch_hints())
+                try:
+                    with self._budget.compiling() as spend:
+                        made += self.engine.compiler.compile(self.ctx, options, [index], self._branch_hints(), spend)
+                except GaveUp as reason:
+                    left[index] = reason
             return made
 
         room = self.engine.process.stack_size() - self.engine.config.limits.stack
-        return work() if room >= _INLINE_STACK else with_deep_stack(work)
+        made = work() if room >= _INLINE_STACK else with_deep_stack(work)
+        return [*made, *(self._without_llvm(index, reason) for index, reason in left.items())]
+
+    def _without_llvm(self, index: int, reason: GaveUp) -> tuple[int, bytes, int]:
+        """A function that LLVM does not get through, by the baseline tier."""
+        try:
+            return self._by_stencil(index)
+        except Unsupported as unsupported:
+            raise LimitExceeded(
+                "function",
+                f"function {self.layout.counts[0] + index} cannot be compiled: too much for LLVM ({reason}), and the "
+                f"baseline tier does without {unsupported.reason}",
+            ) from None
+
+    def _by_stencil(self, index: int) -> tuple[int, bytes, int]:
+        """Raises :class:`Unsupported`."""
+        # Its one validator must not see two bodies at once, and not everyone who compiles holds the lock.
+        with self._lock:
+            if self._baseline is None:
+                self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
+            with self._budget.compiling():
+                return index, self._baseline.function(index, self._heat), 0
 
     def _by_stencils(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
         """The baseline tier, and LLVM for what it does not do."""
@@ -236,12 +263,7 @@ class ModuleCode:
         made: list[tuple[int, bytes, int]] = []
         for index in indices:
             try:
-                # Its one validator must not see two bodies at once, and not everyone who compiles holds the lock.
-                with self._lock:
-                    if self._baseline is None:
-                        self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
-                    with self._budget.compiling():
-                        made.append((index, self._baseline.function(index, self._heat), 0))
+                made.append(self._by_stencil(index))
             except Unsupported as unsupported:
                 self.refused[unsupported.reason] += 1
                 made += self._by_llvm(self.options.__replace__(opt=self._otherwise), [index])
@@ -309,13 +331,14 @@ class ModuleCode:
         def job() -> None:
             code = reference()
             if code is not None:
-                with suppress(LimitExceeded), code._budget.compiling(better=True):
-                    code._improve(*what)
+                # What LLVM does not get through goes on with the code it has.
+                with suppress(LimitExceeded, GaveUp), code._budget.compiling(better=True) as spend:
+                    code._improve(*what, spend)
 
         if self.engine.worker.submit(job):
             self._asked.add(what)
 
-    def _improve(self, kind: str, index: int, site: int) -> None:
+    def _improve(self, kind: str, index: int, site: int, spend: Callable[[float], None]) -> None:
         """Compile a hot function, or what follows on a hot loop of it, and have it used from now on."""
         compiler, options = self.engine.compiler, self.options.__replace__(opt="O2")
         if compiler.is_too_much(self.ctx, options, index, self._branch_hints()):
@@ -323,10 +346,10 @@ class ModuleCode:
         if kind == "loop":
             resume = self._resume(index, site)
             if resume is not None:
-                made = compiler.continuation(self.ctx, options, index, self._branch_hints(), resume)
+                made = compiler.continuation(self.ctx, options, index, self._branch_hints(), resume, spend)
                 self._continuations[index, site] = self._map_one(index, *made)
             return
-        for _, code, entry in compiler.compile(self.ctx, options, [index], self._branch_hints()):
+        for _, code, entry in compiler.compile(self.ctx, options, [index], self._branch_hints(), spend):
             address = self._map_one(index, code, entry)
             with self._lock:
                 self._better[index] = self._cached[index] = address

@@ -110,7 +110,7 @@ class Engine:
     @functools.cached_property
     def _collector(self) -> CollectorCode:
         from wardian.api.collector import CollectorCode
-        from wardian.compile.compiler import with_deep_stack
+        from wardian.compile.stack import with_deep_stack
 
         # The first box may be wanted deep in a guest's stack, and LLVM needs a good deal of its own.
         return with_deep_stack(lambda: CollectorCode(self.compiler, self.process, self.glue))

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable
 from typing import Final, final
 
-from wardian.compile.compiler import COMPILER_STACK, thread_with_stack
+from wardian.compile.stack import COMPILER_STACK, thread_with_stack
 
 QUEUE: Final = 64
 """Requests that wait at most; what does not fit will ask again, for it stays hot."""
@@ -139,4 +139,8 @@ def close_worker(reference: weakref.ref[Worker]) -> None:
     """What is done with a worker when the process ends."""
     worker = reference()
     if worker is not None:
+        # The job at hand is not waited for: nobody is left who would run its code.
+        from wardian.compile.outside import outside
+
+        outside().close()
         worker.close()

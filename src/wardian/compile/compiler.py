@@ -10,9 +10,10 @@ import functools
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeVar, final
+from typing import TYPE_CHECKING, Final, Literal, Protocol, final
 
 from wardian.compile.artifact import Functions, decode_images, encode_images
+from wardian.compile.effort import GaveUp
 from wardian.compile.fingerprint import build_id, key
 from wardian.compile.link import Image
 from wardian.vm.abi import function_symbol
@@ -22,13 +23,10 @@ if TYPE_CHECKING:
     from wardian.compile.baseline.driver import BaselineCompiler
     from wardian.compile.baseline.flavour import Flavour
     from wardian.compile.baseline.library import Group, Library
-    from wardian.compile.function import Resume
+    from wardian.compile.function import ModuleFacts, Resume
     from wardian.compile.llvm import Backend
     from wardian.compile.options import CodeOptions
     from wardian.valid.context import ModuleContext
-
-COMPILER_STACK: Final = 64 << 20
-"""Stack of the compiler thread: LLVM's passes recurse."""
 
 MORE: Final = "-more"
 """At the end of the name of a cache's entry: stencils that were made one by one, when somebody asked for them."""
@@ -42,9 +40,6 @@ _SIGNATURE: Final = "signature "
 MOST_SIGNATURES: Final = 1024
 """How many signatures' images are remembered, in memory and in the cache: those that were asked for last."""
 
-T = TypeVar("T")
-
-
 class Storage(Protocol):
     """Where compiled code is kept: :class:`wardian.compile.cache.Cache`, or a stand-in with the same contract."""
 
@@ -53,6 +48,10 @@ class Storage(Protocol):
     def store(self, key: str, payload: bytes) -> None: ...
 
     def update(self, key: str, change: Callable[[bytes | None], bytes]) -> None: ...
+
+
+def _nobody(seconds: float) -> None:
+    """Who does not want to know."""
 
 
 @final
@@ -64,11 +63,15 @@ class Compiler:
         cache: Storage | None,
         shared: Callable[[], dict[str, Image]] | None = None,
         backend: Backend | None = None,
+        *,
+        inside: bool = False,
     ) -> None:
         """``shared()`` is where the process's compilers put their glue, which is the same for all of them.
 
-        ``backend``: make everything with this one, also what came with the package.
+        ``backend``: make everything with this one, also what came with the package. ``inside``: LLVM may end this
+        process, which nobody would miss.
         """
+        self._inside = inside
         self.cache = cache
         self._shared = shared or dict
         self._backend = backend
@@ -158,7 +161,8 @@ class Compiler:
             _forget_signatures(self._glue)
 
     def warm(self) -> None:
-        """Load all that is the same for most modules, for a process that will have no files any more."""
+        """Load all that is the same for most modules, for a process that will have no files any more, and can neither
+        start other ones."""
         from wardian.compile.baseline.ship import common
 
         self.give_glue(self._shipped)
@@ -168,10 +172,11 @@ class Compiler:
                 self._library(flavour)
         with contextlib.suppress(ImportError):
             self.backend().preamble()
+        self._inside = True
 
     def share(self, other: Compiler) -> None:
         """Begin with what ``other`` has made or loaded of what is the same for all modules, instead of loading it."""
-        self._build, self._backend = other.build, other._backend
+        self._build, self._backend, self._inside = other.build, other._backend, other._inside
         self._shipped = other._shipped
         with self._lock:
             # The cache may have more by now; it is asked when something is missing.
@@ -263,16 +268,22 @@ class Compiler:
             self.cache.update(cache_key, join)
 
     def compile(
-        self, ctx: ModuleContext, options: CodeOptions, indices: Sequence[int], hints: Mapping[int, bool]
+        self,
+        ctx: ModuleContext,
+        options: CodeOptions,
+        indices: Sequence[int],
+        hints: Mapping[int, bool],
+        spend: Callable[[float], None] = _nobody,
     ) -> list[tuple[int, bytes, int]]:
         """Validate and compile defined functions: ``(index, code, entry offset)`` each.
 
-        ``hints`` are the module's branch hints (:func:`wardian.binary.custom.branch_hints`).
+        ``hints`` are the module's branch hints (:func:`wardian.binary.custom.branch_hints`). ``spend`` is told what
+        other processes take, in seconds.
 
-        Raises :class:`InvalidError`, :class:`MalformedError`, :class:`FeatureDisabled`, :class:`LimitExceeded`.
+        Raises :class:`InvalidError`, :class:`MalformedError`, :class:`FeatureDisabled`, :class:`LimitExceeded`, and
+        :class:`~wardian.compile.effort.GaveUp` for what LLVM does not get through.
         """
         from wardian.compile.function import ModuleFacts
-        from wardian.compile.lowering import function_text
 
         facts = ModuleFacts(ctx.module, options, hints)
         preamble = self.backend().preamble(options.spectre)
@@ -281,10 +292,26 @@ class Compiler:
             mine = facts
             if options.opt == "O2" and self.is_too_much(ctx, options, index, hints):
                 mine = ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints)
-            text = functools.partial(function_text, mine, ctx, index, preamble)
-            quick: Literal["O0", "O1"] = "O1" if options.spectre == "full" else "O0"
-            out.append((index, *self._linked(index, text, "O2" if mine.options.opt == "O2" else quick)))
+            try:
+                made = self._function(mine, ctx, index, preamble, spend)
+            except GaveUp:
+                # What it is about hardening that is too much for LLVM, does not depend on the level.
+                if mine.options.opt != "O2" or options.spectre == "full":
+                    raise
+                made = self._function(
+                    ModuleFacts(ctx.module, options.__replace__(opt="O0"), hints), ctx, index, preamble, spend
+                )
+            out.append((index, *made))
         return out
+
+    def _function(
+        self, facts: ModuleFacts, ctx: ModuleContext, index: int, preamble: str, spend: Callable[[float], None]
+    ) -> tuple[bytes, int]:
+        from wardian.compile.lowering import function_text
+
+        text = functools.partial(function_text, facts, ctx, index, preamble)
+        quick: Literal["O0", "O1"] = "O1" if facts.options.spectre == "full" else "O0"
+        return self._linked(index, text, "O2" if facts.options.opt == "O2" else quick, spend)
 
     def is_too_much(
         self, ctx: ModuleContext, options: CodeOptions, index: int, hints: Mapping[int, bool]
@@ -305,28 +332,48 @@ class Compiler:
         return too_much(function_text(ModuleFacts(ctx.module, options, hints), ctx, index, "")) is not None
 
     def continuation(
-        self, ctx: ModuleContext, options: CodeOptions, index: int, hints: Mapping[int, bool], resume: Resume
+        self,
+        ctx: ModuleContext,
+        options: CodeOptions,
+        index: int,
+        hints: Mapping[int, bool],
+        resume: Resume,
+        spend: Callable[[float], None] = _nobody,
     ) -> tuple[bytes, int]:
-        """The rest of a function from one of its loops on: ``(code, entry offset)``."""
+        """The rest of a function from one of its loops on: ``(code, entry offset)``. Raises as :meth:`compile` does."""
         from wardian.compile.function import ModuleFacts
         from wardian.compile.lowering import continuation_text
 
         facts = ModuleFacts(ctx.module, options, hints)
         preamble = self.backend().preamble(options.spectre)
-        return self._linked(index, functools.partial(continuation_text, facts, ctx, index, preamble, resume), "O2")
+        text = functools.partial(continuation_text, facts, ctx, index, preamble, resume)
+        return self._linked(index, text, "O2", spend)
 
-    def _linked(self, index: int, text: Callable[[bool], str], opt: Literal["O0", "O1", "O2"]) -> tuple[bytes, int]:
+    def _linked(
+        self, index: int, text: Callable[[bool], str], opt: Literal["O0", "O1", "O2"], spend: Callable[[float], None]
+    ) -> tuple[bytes, int]:
         """Code and entry offset of a function given as ``text(split)`` (:func:`function_text`)."""
         from wardian.compile.frames import fits, with_frame
         from wardian.compile.link import flatten
 
         symbol = function_symbol(index)
         for split in (False, True):
-            image = flatten(self.backend().object(text(split), opt))
+            image = flatten(self._object(text(split), opt, spend))
             assert not image.data, "guest code has no data"
             if fits(image, symbol):
                 break
         return with_frame(image, symbol), image.offset(symbol)
+
+    def _object(self, text: str, opt: Literal["O0", "O1", "O2"], spend: Callable[[float], None]) -> bytes:
+        """What LLVM makes of a guest's function."""
+        from wardian.compile.outside import NoHelper, outside
+
+        if not self._inside:
+            try:
+                return outside().object(text, opt, spend)
+            except NoHelper:
+                self._inside = True
+        return self.backend().object(text, opt)
 
     # -- the baseline tier ---------------------------------------------------------------------------------------------
 
@@ -430,36 +477,3 @@ def made_library(wanted: Flavour) -> tuple[Library, bytes]:
     found = Library.decode(payload)
     assert found is not None
     return found, payload
-
-
-def thread_with_stack(run: Callable[[], None], size: int) -> threading.Thread:
-    """A daemon thread that runs ``run`` on a stack of ``size`` bytes."""
-    with _STACK_SIZE:
-        before = threading.stack_size(size)
-        try:
-            thread = threading.Thread(target=run, name="wardian-compile", daemon=True)
-            thread.start()
-        finally:
-            threading.stack_size(before)
-    return thread
-
-
-def with_deep_stack(work: Callable[[], T]) -> T:
-    """Run ``work`` on a thread with a large stack and wait; what it raises is raised here."""
-    outcome: list[T] = []
-    failure: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            outcome.append(work())
-        except BaseException as error:  # noqa: BLE001 - handed to the caller's thread whatever it is
-            failure.append(error)
-
-    thread_with_stack(run, COMPILER_STACK).join()
-    if failure:
-        raise failure[0]
-    return outcome[0]
-
-
-_STACK_SIZE: Final = threading.Lock()
-"""``threading.stack_size`` is one setting for the process."""

@@ -18,6 +18,11 @@ from typing import Final
 LOOK_FROM: Final = 4096
 """Bytes of a body below which no function can be too much."""
 
+
+class GaveUp(Exception):
+    """LLVM has not compiled a function, and will not if it is asked again."""
+
+
 _BLOCK: Final = re.compile(r"^b\d+:", re.MULTILINE)
 _TARGET: Final = re.compile(r"label %(\w+)")
 _ACCESS: Final = "!tbaa !1"

@@ -10,14 +10,14 @@ import contextlib
 import os
 import queue
 import subprocess
-import sys
 import threading
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
+from wardian.compile.channel import read_frame, start, write_frame
 from wardian.compile.options import CodeOptions
-from wardian.compile.worker import Made, decode_made, encode_job, read_frame, seconds_of, write_frame
+from wardian.compile.worker import Made, decode_made, encode_job, seconds_of
 from wardian.limits import Limits
 from wardian.valid.context import ModuleContext
 
@@ -26,8 +26,6 @@ _BATCH: Final = 8 << 10
 
 WORTH_WHILE: Final = 32 << 10
 """Bytes of bodies from which starting workers (half a second each) pays."""
-
-_MAIN: Final = "import sys; sys.path[:] = sys.argv[1:]; from wardian.compile.worker import main; main()"
 
 
 class Budget(Protocol):
@@ -79,7 +77,7 @@ def compile_parallel(
     for batch in batches:
         waiting.put(batch)
     job = encode_job(ctx, options, hints, limits)
-    workers = [_start() for _ in range(min(jobs, len(batches)))]
+    workers = [start("wardian.compile.worker") for _ in range(min(jobs, len(batches)))]
     threads = [threading.Thread(target=_feed, args=(w, job, waiting, ready), daemon=True) for w in workers]
     try:
         for thread in threads:
@@ -114,12 +112,6 @@ def _complete(batch: list[int], answer: bytes | None, inline: Callable[[list[int
     if missing:
         made.update({item[0]: item for item in inline(missing)})
     return [made[index] for index in batch]
-
-
-def _start() -> subprocess.Popen[bytes]:
-    # Isolated, with our own path: neither the environment nor the working directory decides what a worker runs.
-    command = [sys.executable, "-I", "-c", _MAIN, *sys.path]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=-1)
 
 
 def _feed(

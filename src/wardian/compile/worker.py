@@ -6,21 +6,19 @@ started it writes. A function that cannot be compiled is named as such; why, the
 
 from __future__ import annotations
 
-import os
 import struct
-import sys
 import time
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import IO, Final
 
-from wardian.compile.compiler import Compiler, with_deep_stack
+from wardian.compile.channel import read_frame, serving, write_frame
+from wardian.compile.compiler import Compiler
 from wardian.compile.options import CodeOptions
 from wardian.errors import WardianError
 from wardian.limits import Features, Limits
 from wardian.valid.context import ModuleContext
 
-_LENGTH: Final = struct.Struct("<Q")
 _SECONDS: Final = struct.Struct("<d")
 _ROW: Final = struct.Struct("<III")
 FAILED: Final = 0xFFFFFFFF
@@ -28,22 +26,6 @@ FAILED: Final = 0xFFFFFFFF
 
 Made = tuple[int, bytes, int]
 """Index of a defined function, its code, offset of its entry in that."""
-
-
-def write_frame(pipe: IO[bytes], data: bytes) -> None:
-    """One frame; :func:`read_frame` reads it."""
-    pipe.write(_LENGTH.pack(len(data)) + data)
-    pipe.flush()
-
-
-def read_frame(pipe: IO[bytes]) -> bytes | None:
-    """The next frame, or ``None`` at the end."""
-    head = pipe.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    (size,) = _LENGTH.unpack(head)
-    data = pipe.read(size)
-    return data if len(data) == size else None
 
 
 def encode_job(ctx: ModuleContext, options: CodeOptions, hints: dict[int, bool], limits: Limits) -> list[bytes]:
@@ -95,7 +77,7 @@ def decode_made(frame: bytes) -> Iterator[Made | int]:
 def work(job: list[bytes], batches: Iterator[bytes]) -> Iterator[bytes]:
     """The compiled functions of each batch, which is the indices of defined functions."""
     ctx, options, hints = decode_job(job)
-    compiler = Compiler(None)
+    compiler = Compiler(None, inside=True)
     for batch in batches:
         made: list[Made | int] = []
         began = time.thread_time()
@@ -109,16 +91,10 @@ def work(job: list[bytes], batches: Iterator[bytes]) -> Iterator[bytes]:
 
 def main() -> None:
     """Serve the process at the other end of standard input and output."""
-    pipe_in, pipe_out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # Whoever prints, prints to standard error: the answers go through a descriptor of their own.
-    os.dup2(2, 1)
+    serving(_serve)
 
-    def serve() -> None:
-        job = [read_frame(pipe_in) or b"" for _ in range(4)]
-        for answer in work(job, iter(lambda: read_frame(pipe_in), None)):
-            write_frame(pipe_out, answer)
 
-    try:
-        with_deep_stack(serve)
-    except (KeyboardInterrupt, BrokenPipeError):
-        os._exit(1)
+def _serve(pipe_in: IO[bytes], pipe_out: IO[bytes]) -> None:
+    job = [read_frame(pipe_in) or b"" for _ in range(4)]
+    for answer in work(job, iter(lambda: read_frame(pipe_in), None)):
+        write_frame(pipe_out, answer)
