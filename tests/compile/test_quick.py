@@ -92,6 +92,25 @@ def test_broken_bodies_are_refused_in_the_same_words(changes: int) -> None:
     assert {"", "InvalidError", "MalformedError"} <= outcomes
 
 
+def test_bodies_that_are_cut_off() -> None:
+    """What follows may look like more of the body, or there may be nothing."""
+    root = data_root()
+    if root is None:
+        pytest.skip("needs a real program")
+    ctx = _context((root / "guests/lua.wasm").read_bytes())
+    assert ctx is not None
+    library, whole = _library(), ctx.module
+    for start, end in random.Random(7).sample([body for body in whole.bodies if body[1] - body[0] < 120], 12):
+        index = whole.bodies.index((start, end))
+        for cut in range(start + 1, end + 1):
+            bodies = [*whole.bodies[:index], (start, cut), *whole.bodies[index + 1 :]]
+            for rest in (b"", b"\x21", b"\x21\0", b"\x22\0\0", b"\x0b\x0b\x0b"):
+                module = whole.__replace__(source=whole.source[:cut] + rest, bodies=bodies)
+                compiler = BaselineCompiler(validate_module(module, Features(), Limits()), library, _more)
+                quick = _outcome(compiler.function, index)
+                assert quick == _outcome(compiler.by_steps, index), (whole.source[start:cut].hex(), rest)
+
+
 @pytest.mark.slow
 def test_explicit_checks_too() -> None:
     """Stencils that jump to traps are not copied with their holes filled."""

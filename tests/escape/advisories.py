@@ -186,7 +186,11 @@ ROWS: Final = (
     Row(65, "a module chooses the hashes of its types, so that all of them collide", (
         "valid/test_types.py::test_a_module_cannot_make_its_types_collide",)),
     Row(66, "something of every module stays in the process, even of invalid ones", (
-        "syntax/test_types.py::test_nothing_stays_of_types_nobody_has",)),
+        "syntax/test_types.py::test_nothing_stays_of_types_nobody_has",
+        "runtime/test_canonical.py::test_modules_that_come_and_go_leave_nothing")),
+    Row(67, "a function at which LLVM ends its process, or does not come to an end", (
+        "escape/test_llvm.py::test_a_chain_that_llvm_cannot_unlink",
+        "escape/test_branch_tables.py::test_every_index_finds_its_arm")),
 )  # fmt: skip
 
 

@@ -41,6 +41,10 @@ _TAILS: Final = MappingProxyType(
 """What follows an opcode of one byte, by kind of immediates; the most common ones first."""
 
 
+_SETS: Final = (b"\x21", b"\x22")
+_END: Final = b"\x0b"
+
+
 def _known() -> bytes:
     """An expression for one instruction."""
     opcodes: dict[bytes, list[int]] = {}
@@ -64,7 +68,8 @@ def _patterns() -> tuple[re.Pattern[bytes], re.Pattern[bytes]]:
 def pieces(source: bytes, pos: int, end: int) -> list[bytes]:
     """The next instructions from ``pos`` on, before ``end``: maybe not all of them, and none if the next is not known.
 
-    What comes behind the last one is no ``local.set`` or ``local.tee``, so whoever looks one piece ahead may do so.
+    What comes behind the last one, unless that is an ``end``, does not look like ``local.set`` or ``local.tee``: so
+    whoever looks one piece ahead may do so.
     """
     both, one = _patterns()
     stop = min(end, pos + _CHUNK)
@@ -73,6 +78,6 @@ def pieces(source: bytes, pos: int, end: int) -> list[bytes]:
         return found
     if one.fullmatch(found[-1]) is None:
         stop -= len(found.pop())
-    while found and stop < end and 0x21 <= source[stop] <= 0x22:
+    while found and source[stop : stop + 1] in _SETS and found[-1] != _END:
         stop -= len(found.pop())
     return found

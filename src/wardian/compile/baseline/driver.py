@@ -15,7 +15,7 @@ from wardian.compile.baseline.function import Baseline, FrameMap
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.library import Group, Library
 from wardian.compile.baseline.pieces import NotUsual, Pieces
-from wardian.compile.baseline.quick import Pass
+from wardian.compile.baseline.quick import AHEAD, Pass
 from wardian.compile.baseline.steps import dead, live
 from wardian.compile.fuel import Meter
 from wardian.errors import MalformedError
@@ -49,6 +49,9 @@ class BaselineCompiler:
 
     def by_steps(self, index: int, heat: Heat | None = None) -> bytes:
         """As :meth:`function`, with validator and lowering one after the other at each instruction."""
+        if self._ctx.module.bodies[index][1] + AHEAD > len(self._ctx.module.source):
+            # What is looked at behind an instruction may not be there, unless the body has an end.
+            validate_body(self._ctx, index, None, self._validator)
         lowering = self._lowering(index, heat)
         target = Meter(lowering.step, BaselineTill(lowering)) if self._facts.fuel else lowering
         validate_body(self._ctx, index, target, self._validator)

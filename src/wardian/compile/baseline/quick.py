@@ -43,6 +43,8 @@ from wardian.valid.stacks import FLOOR, NO_TYPES, Frame
 _LOCAL_SET: Final = 0x21
 _LOCAL_TEE: Final = 0x22
 _BRANCH: Final = 0x0D
+AHEAD: Final = 2
+"""So many bytes behind an instruction are looked at, behind a body that has no end, too."""
 _THEN: Final = 0x04
 
 
@@ -88,6 +90,8 @@ class Pass:
         """From the first instruction, at ``pos``, to the end. Raises what validator and lowering raise, and
         :class:`NotUsual`."""
         end = self._end
+        if end + AHEAD > len(self._source):
+            raise NotUsual
         while pos < end:
             some = pieces(self._source, pos, end)
             if some:
