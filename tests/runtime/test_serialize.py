@@ -15,6 +15,7 @@ import pytest
 import wardian
 from tests.escape.guest import engine, module
 from tests.support import MODES, ROOT, Mode, mode_params
+from wardian.api.code import ModuleCode
 from wardian.compile import bundle, parallel
 from wardian.compile.parallel import compile_parallel
 
@@ -169,6 +170,13 @@ def test_in_several_processes() -> None:
         made.compile(jobs=-1)
 
 
+def test_workers_do_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And do not leave it, all at a loss, to this process."""
+    monkeypatch.setattr(parallel, "WORTH_WHILE", 0)
+    monkeypatch.setattr(ModuleCode, "_make_here", None)
+    _many(50).compile(jobs=2)
+
+
 def test_time_in_other_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """What they take is taken from the module's time, and where that ends, they do."""
     monkeypatch.setattr(parallel, "WORTH_WHILE", 0)
@@ -178,8 +186,8 @@ def test_time_in_other_processes_counts(monkeypatch: pytest.MonkeyPatch) -> None
     spent = made.code()._budget._seconds[False]
     assert spent > 150 * 0.0001
     workers: list[subprocess.Popen[bytes]] = []
-    start = parallel._start
-    monkeypatch.setattr(parallel, "_start", lambda: workers.append(start()) or workers[-1])  # type: ignore[func-returns-value]
+    start = parallel.start
+    monkeypatch.setattr(parallel, "start", lambda module: workers.append(start(module)) or workers[-1])  # type: ignore[func-returns-value]
     for bound, started in ((spent / 10, 2), (0, 0)):
         config = made.engine.config.__replace__(limits=wardian.Limits(compile_time=bound), cache=False)
         workers.clear()
@@ -193,13 +201,13 @@ def test_lost_workers_are_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     made = _many(300)
     code = made.code()
     workers: list[subprocess.Popen[bytes]] = []
-    start = parallel._start
+    start = parallel.start
 
-    def watched() -> subprocess.Popen[bytes]:
-        workers.append(start())
+    def watched(module: str) -> subprocess.Popen[bytes]:
+        workers.append(start(module))
         return workers[-1]
 
-    monkeypatch.setattr(parallel, "_start", watched)
+    monkeypatch.setattr(parallel, "start", watched)
     monkeypatch.setattr(parallel, "_BATCH", 100)
 
     def kill() -> None:

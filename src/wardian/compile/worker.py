@@ -10,7 +10,7 @@ import struct
 import time
 from array import array
 from collections.abc import Iterable, Iterator
-from typing import IO, Final
+from typing import IO, Any, Final
 
 from wardian.compile.channel import read_frame, serving, write_frame
 from wardian.compile.compiler import Compiler
@@ -42,11 +42,16 @@ def decode_job(frames: list[bytes]) -> tuple[ModuleContext, CodeOptions, dict[in
     from wardian.valid.module import validate_module
 
     options = CodeOptions.decode(frames[0].decode())
-    given = {name: int(value) for name, value in (item.split("=") for item in frames[1].decode().split())}
+    pairs = (item.split("=") for item in frames[1].decode().split())
+    given: dict[str, Any] = {name: _number(value) for name, value in pairs}
     features = Features(**{name: bool(given[name]) for name in Features.names()})
     limits = Limits(**{name: given[name] for name in Limits.__match_args__})
     hints = {word >> 1: bool(word & 1) for word in array("Q", frames[2])}
     return validate_module(decode(frames[3], features, limits), features, limits), options, hints
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.isdecimal() else float(text)
 
 
 def encode_made(made: Iterable[Made | int], seconds: float) -> bytes:
