@@ -23,6 +23,19 @@ def data() -> Path:
     return found
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="tests marked thorough are not slow")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Before what ``-m`` leaves out is left out."""
+    if not config.getoption("--thorough"):
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker("slow")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """A folder for the glue of this run's processes, which are workers and what tests start."""
     if GLUE not in os.environ:

@@ -74,6 +74,7 @@ def text_of(source: str | bytes, index: int = -1) -> str:
     return function_text(facts, ctx, index % len(ctx.module.bodies), "")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", BOUNDS)
 def test_a_bomb_is_told(name: str) -> None:
     found = too_much(text_of(BOMBS[name]()))

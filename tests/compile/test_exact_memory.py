@@ -248,6 +248,7 @@ def _arguments(rng: random.Random) -> tuple[int, ...]:
 FUNCTIONS, CALLS = 12, 16
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [pytest.param(s, marks=() if s < 4 else pytest.mark.slow) for s in range(60)])
 def test_at_random(seed: int) -> None:
     text = _module(seed, FUNCTIONS)

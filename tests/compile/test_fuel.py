@@ -141,6 +141,7 @@ def _exact() -> dict[str, int]:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", EACH)
 def test_what_is_paid(mode: Mode) -> None:
     guest = Guest(mode)

@@ -27,6 +27,7 @@ def zeal() -> Iterator[None]:
     process().zeal = False
 
 
+@pytest.mark.thorough
 @pytest.mark.usefixtures("zeal")
 @pytest.mark.parametrize("mode", mode_params())
 def test_every_allocation_collects(mode: Mode, data: Path) -> None:

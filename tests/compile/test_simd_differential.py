@@ -123,6 +123,7 @@ def compare(selected: tuple[Case, ...], mode: Mode, machine: str, rounds: int, s
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("mode", "machine"), _modes())
 def test_every_instruction(mode: Mode, machine: str) -> None:
     found = compare(cases(), mode, machine, ROUNDS, 1)
@@ -136,6 +137,7 @@ def _constant_cases(floats: bool) -> tuple[Case, ...]:
     return tuple(made for case in chosen for made in with_constants(case, rng))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("mode", "machine"), _modes())
 def test_float_arithmetic_with_constants(mode: Mode, machine: str) -> None:
     """LLVM folds arithmetic with neutral constants, and of an operand with itself."""

@@ -49,6 +49,7 @@ def _bodies(shape: str) -> list[str]:
     return made
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "mode", [pytest.param(m, id=str(m), marks=() if m == Mode("O2", "explicit") else pytest.mark.slow) for m in MODES]
 )

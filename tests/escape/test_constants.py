@@ -73,6 +73,7 @@ def model(kind: str, op: str, a: int, b: int) -> object:
     return int({"eq": x == y, "ne": x != y, "lt": x < y, "gt": x > y, "le": x <= y, "ge": x >= y}[op[:2]])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", MODE_PARAMS)
 @pytest.mark.parametrize(("kind", "op"), CASES, ids=lambda part: part)
 def test_integers(mode: Mode, kind: str, op: str) -> None:

@@ -89,6 +89,7 @@ LOOKS = """(module (memory 1) (func (export "f") (param i32 i32) (result i32)
   (if (result i32) (i32.lt_u (local.get 0) (local.get 1)) (then (i32.load (local.get 0))) (else (i32.const 0)))))"""
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tier", ["O0", "O2", "baseline"])
 def test_masked_checks_cut_every_address(tier: str) -> None:
     """Whatever comes out of the comparison: 32 bits of it, or as many as a larger memory's reservation has."""

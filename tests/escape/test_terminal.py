@@ -36,6 +36,7 @@ def test_cut_at_every_byte(attacks: tuple[bytes, ...], mode: Mode) -> None:
             assert made.feed(attack[:cut]) + made.feed(attack[cut:]) + made.finish() == expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", FILTERING)
 @pytest.mark.parametrize("attacks", CLASSES)
 def test_spread_over_two_streams(attacks: tuple[bytes, ...], mode: Mode) -> None:

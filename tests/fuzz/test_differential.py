@@ -23,6 +23,7 @@ CASES = 3
 MANY = 30
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("cases", [CASES, pytest.param(MANY, marks=pytest.mark.slow)])
 def test_engines_agree_on_a_fixed_seed(cases: int) -> None:
     command = [sys.executable, "-m", "tests.fuzz.differential", "--seed", "20260101", "--cases", str(cases)]

@@ -13,6 +13,7 @@ from tests import soak
 from tests.support import GLUE
 
 
+@pytest.mark.thorough
 def test_every_behaviour_in_one_process() -> None:
     counts, _ = soak.soak(300, cache=os.environ[GLUE], opt="O0")
     assert len(counts) >= 20 and min(counts.values()) >= 1

@@ -197,6 +197,7 @@ def test_finalisers_in_the_middle(known: tables.Canonical, monkeypatch: pytest.M
 
     monkeypatch.setattr(tables, "Type", collecting)
     monkeypatch.setattr(tables.Canonical, "_hide", hiding)
+    gc.freeze()  # of interest is only what follows
     for turn in range(12):
         number = 500 + turn % 3
         Loads(known, number, held)
@@ -395,6 +396,7 @@ def load(number: int) -> Any:
     return binary.instantiate({"": {"host": lambda *values: values[0] + number}}).exports
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("what", KEPT)
 def test_what_is_kept_keeps_its_types(known: tables.Canonical, what: str) -> None:
     """And nothing else does; while others, made meanwhile, get no number that is taken."""

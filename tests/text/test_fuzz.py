@@ -149,6 +149,7 @@ SHAPES: dict[str, Callable[[int], str]] = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("shape", SHAPES)
 def test_time_is_linear(shape: str) -> None:
     """Eight times the text may take at most about thirty times as long; quadratic would be sixty-four."""

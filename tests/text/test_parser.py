@@ -135,6 +135,7 @@ def test_abbreviations(short: str, long: str) -> None:
     assert plain(short) == plain(long)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "text", [text for pair in PAIRS for text in pair if "elem 0 (" not in text and "quote" not in text]
 )

@@ -32,6 +32,7 @@ GUEST_PARAMS = [
 ] or [pytest.param(None, marks=pytest.mark.skip(NO_DATA))]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("path", GUEST_PARAMS)
 def test_guests(path: Path) -> None:
     source = path.read_bytes()

@@ -72,6 +72,7 @@ def _without_names(source: bytes) -> bytes:
     return encode(module)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", PARAMS)
 def test_as_another_assembler_has_it(file: str, data: Path) -> None:
     script = convert(data / "testsuite" / file)
