@@ -359,3 +359,21 @@ def test_a_tag_of_another_type_is_no_import(make: Make) -> None:
     for tag in (guest.exports.other, wardian.Tag("i32"), wardian.Tag()):
         with pytest.raises(wardian.LinkError, match="incompatible import type"):
             make(RELAY, throw=guest.exports.throw, all=tag)
+
+
+@pytest.mark.parametrize("opt", ["O0", "O2", "baseline", "auto"])
+def test_thrown_again_by_a_module_without_tags(opt: str) -> None:
+    engine = wardian.Engine(wardian.Config(opt=opt, cache=False))  # type: ignore[arg-type]
+    thrower = """(module (tag $e (export "e") (param i32)) (func (export "caught") (result exnref) (local exnref)
+      (block $h (result i32 exnref) (try_table (catch_ref $e $h) (throw $e (i32.const 7))) unreachable)
+      (local.set 0) drop (local.get 0)))"""
+    again = """(module (import "a" "caught" (func $caught (result exnref)))
+      (func (export "it") (result i32) (throw_ref (call $caught)))
+      (func (export "none") (result i32) (throw_ref (ref.null exn))))"""
+    imports = {"a": dict(wardian.Module(thrower, engine).instantiate().exports.items())}
+    exports = wardian.Module(again, engine).instantiate(imports).exports
+    with pytest.raises(wardian.WasmException) as caught:
+        exports["it"]()
+    assert caught.value.payload == (7,)
+    with pytest.raises(wardian.Trap, match="null"):
+        exports["none"]()

@@ -4,7 +4,7 @@ LLVM was made for compilers' output, not for an attacker's: what it does not exp
 (an ``if`` a thousand times over is enough for one of its assertions), or by not answering at all.
 
 Invariant: whatever LLVM does with a function, this process goes on. A helper that died, or was stopped at
-:data:`SECONDS` of processor time, is replaced by another; of a function at which it died for a reason of its own
+some :data:`SECONDS` of processor time, is replaced by another; of a function at which it died for a reason of its own
 :class:`GaveUp` is raised, and somebody who can do without LLVM compiles it.
 """
 
@@ -19,14 +19,16 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import IO, Any, Final, Literal, TypeAlias, final
 
 from wardian.compile.channel import read_frame, serving, start, write_frame
 from wardian.compile.effort import GaveUp
 
-SECONDS: Final = 20
-"""Of processor time for one function. What :mod:`wardian.compile.effort` lets pass takes less than half of it."""
+SECONDS: Final[Mapping[str, int]] = MappingProxyType({"O0": 60, "O1": 60, "O2": 20})
+"""Of processor time for one function, by level. What :mod:`wardian.compile.effort` lets pass to O2 takes less than half
+of it; after the others there is only the baseline tier, which does not do everything."""
 
 MEMORY: Final = 4 << 30
 """Address space of the helper."""
@@ -174,9 +176,9 @@ def _serve(questions: IO[bytes], answers: IO[bytes]) -> None:
         if question is None:
             return
         began = time.process_time()
-        most = math.ceil(began) + SECONDS
-        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
         level: Any = question[:2].decode()
+        most = math.ceil(began) + SECONDS[level]
+        resource.setrlimit(resource.RLIMIT_CPU, (most, resource.RLIM_INFINITY))
         try:
             fine, found = True, backend.object(question[2:].decode(), level)
         except RuntimeError as error:

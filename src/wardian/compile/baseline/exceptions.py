@@ -9,6 +9,7 @@ from __future__ import annotations
 from wardian.compile.baseline.facts import ANY, classes_of, local_class, payload_group
 from wardian.compile.baseline.function import BLOCK, FUNCTION, Baseline, Frame
 from wardian.compile.baseline.shapes import OPERANDS, SLOT, VECTOR, WORD
+from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.exceptions import TAGGED, WITH_REFERENCE
 from wardian.syntax.instructions import Row
 from wardian.syntax.types import V128, RefType, ValType
@@ -34,6 +35,8 @@ def throw(c: Baseline, offset: int, row: Row, imm: int) -> None:
 
 
 def throw_ref(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    if not c.facts.exceptions:
+        raise Unsupported("throw_ref where nothing can have been thrown yet")
     a = c.settled(c.ops.pop(), len(c.ops))
     c.save(len(c.ops))
     c.save_floats()
