@@ -105,7 +105,7 @@ class Engine:
     @functools.cached_property
     def worker(self) -> Worker:
         """Optimises in the background."""
-        return Worker()
+        return Worker(self.compiler.begin)
 
     @functools.cached_property
     def _collector(self) -> CollectorCode:

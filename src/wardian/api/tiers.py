@@ -35,7 +35,9 @@ _MOMENT: Final = 0.01
 class Worker:
     """Runs jobs one after the other on a thread of its own, which comes and goes. Thread-safe."""
 
-    def __init__(self) -> None:
+    def __init__(self, begin: Callable[[], None]) -> None:
+        """``begin`` is called on the thread before its first job, and should not take long."""
+        self._begin = begin
         self._start_over()
         # LLVM must not be at work while the process takes its libraries apart.
         atexit.register(close_worker, weakref.ref(self))
@@ -77,6 +79,7 @@ class Worker:
         return True
 
     def _run(self) -> None:
+        self._do(self._begin)
         while True:
             try:
                 job = self._jobs.get(timeout=_IDLE)
@@ -90,10 +93,13 @@ class Worker:
                 self._let_pass()
             if job is None or self._closed:
                 return
-            try:
-                job()
-            except Exception as failure:  # noqa: BLE001 - whatever it is, the code that runs is right as it is
-                self.failure = failure
+            self._do(job)
+
+    def _do(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception as failure:  # noqa: BLE001 - whatever it is, the code that runs is right as it is
+            self.failure = failure
 
     def _let_pass(self) -> None:
         """Until nobody has been busy for a while, but not for long, and not if somebody waits for us."""

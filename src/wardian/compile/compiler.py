@@ -364,6 +364,16 @@ class Compiler:
                 break
         return with_frame(image, symbol), image.offset(symbol)
 
+    def begin(self) -> None:
+        """There will be something to compile soon: have LLVM's process started."""
+        from wardian.compile.outside import NoHelper, outside
+
+        if not self._inside:
+            try:
+                outside().begin()
+            except NoHelper:
+                self._inside = True
+
     def _object(self, text: str, opt: Literal["O0", "O1", "O2"], spend: Callable[[float], None]) -> bytes:
         """What LLVM makes of a guest's function."""
         from wardian.compile.outside import NoHelper, outside

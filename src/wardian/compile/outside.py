@@ -87,17 +87,29 @@ class Outside:
                     break
         raise GaveUp(f"its process has ended with status {status}")
 
-    def _ask(self, question: bytes) -> bytes | int:
-        """The answer, or the exit status of the helper."""
-        helper = self._helper
-        if helper is None:
+    def begin(self) -> None:
+        """Start the helper, if there is none and nobody is asking it anything, so that it is there when it is wanted.
+
+        Raises :class:`NoHelper`.
+        """
+        if os.getpid() == self._process and self._lock.acquire(blocking=False):
+            try:
+                self._ready()
+            finally:
+                self._lock.release()
+
+    def _ready(self) -> subprocess.Popen[bytes]:
+        if self._helper is None:
             try:
                 # What LLVM says when it ends is of use to nobody here; Ctrl-C is not meant for it.
-                helper = self._helper = start(
-                    "wardian.compile.outside", stderr=subprocess.DEVNULL, start_new_session=True
-                )
+                self._helper = start("wardian.compile.outside", stderr=subprocess.DEVNULL, start_new_session=True)
             except OSError as error:
                 raise NoHelper(str(error)) from error
+        return self._helper
+
+    def _ask(self, question: bytes) -> bytes | int:
+        """The answer, or the exit status of the helper."""
+        helper = self._ready()
         assert helper.stdin is not None
         assert helper.stdout is not None
         answer = None
