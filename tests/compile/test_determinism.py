@@ -59,6 +59,7 @@ def _text() -> str:
     return f"(module {' '.join(functions)})"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", QUICK)
 def test_nans_of_arithmetic_are_canonical(mode: Mode) -> None:
     exports = wardian.Module(_text(), engine(mode)).instantiate().exports

@@ -155,6 +155,7 @@ ELEMENTS: tuple[tuple[str, Any, Any, int], ...] = (
 )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("length", (0, 1, 3, 30, 31, 32, 61, 126, 127, 1000, 70_000))
 def test_arrays_of_numbers(make: Callable[..., Any], length: int) -> None:
     e = make(ARRAYS)

@@ -81,6 +81,7 @@ def _given(value: int, type: str) -> Any:
     )
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("mode", mode_params())
 @pytest.mark.parametrize("how", ["direct", "indirect"])
 @pytest.mark.parametrize(

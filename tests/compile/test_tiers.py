@@ -154,6 +154,7 @@ def results(it: wardian.Instance) -> list[object]:
     return [getattr(it.exports, name)(*args) for name, args in CALLS]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("checks", ["guard", "explicit"])
 @pytest.mark.parametrize("tier_up", [1, 2, 7, 100])
 def test_results_are_those_of_one_tier(tier_up: int, checks: str) -> None:

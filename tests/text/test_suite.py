@@ -91,6 +91,7 @@ def test_as_another_assembler_has_it(file: str, data: Path) -> None:
     assert not wrong
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", PARAMS)
 def test_round_trips(file: str, data: Path) -> None:
     for command in commands((data / "testsuite" / file).read_bytes()):

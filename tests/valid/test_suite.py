@@ -69,6 +69,7 @@ def _differs(script: Script, command: dict[str, Any], features: Features) -> str
     return f"wanted {want.__name__} {command['text']!r}, got {error!r}"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("file", _files() or [pytest.param("", marks=pytest.mark.skip(NO_DATA))])
 def test_file(file: str, data: Path) -> None:
     script = convert(data / "testsuite" / file)

@@ -143,6 +143,7 @@ def described(path: Path) -> dict[str, Any]:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("path", "kind"), programs())
 def test_program(path: Path, kind: str, compiled: Compiled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = described(path)

@@ -90,6 +90,7 @@ def one_call(draw: st.DrawFn, name: str, module: str) -> tuple[str, tuple[int, .
     return name, tuple(draw(I64S if param is I64 else I32S) for param in params)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [row.name for row in FUNCTIONS])
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
