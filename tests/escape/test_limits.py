@@ -38,7 +38,12 @@ def local_variables(mode: Mode) -> None:
         kinds = " ".join(("i32",) * count)
         return f'(module (func (export "f") (param i32) (result i32) (local {kinds}) {sets} (local.get {count})))'
 
-    assert exports(text(49_999), mode).f(5) == 50_004
+    if mode.spectre == "full":
+        # Hardening of loads takes LLVM too long, and so many are not for the baseline tier.
+        with pytest.raises(wardian.LimitExceeded, match="too much for LLVM"):
+            exports(text(49_999), mode).f(5)
+    else:
+        assert exports(text(49_999), mode).f(5) == 50_004
     assert exports(text(1_000), mode).f(-1) == 999
     refused(text(50_001), mode, "locals")
 
