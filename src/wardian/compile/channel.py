@@ -40,10 +40,10 @@ def start(module: str, **options: Any) -> subprocess.Popen[bytes]:
     """
     if not sys.executable:
         raise FileNotFoundError("where Python's own program is, is not known")
-    # Isolated, with our own path: neither the environment nor the working directory decides what it runs. What `site`
-    # would look for is in the path already.
+    # Isolated, with our own path: neither the environment nor the working directory decides what it runs. With `site`,
+    # for packages that are installed to be edited may be found by hooks of its instead of the path.
     main = f"import sys; sys.path[:] = sys.argv[1:]; from {module} import main; main()"
-    command = [sys.executable, "-I", "-S", "-c", main, *sys.path]
+    command = [sys.executable, "-I", "-c", main, *sys.path]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
 
 

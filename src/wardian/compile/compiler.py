@@ -40,6 +40,7 @@ _SIGNATURE: Final = "signature "
 MOST_SIGNATURES: Final = 1024
 """How many signatures' images are remembered, in memory and in the cache: those that were asked for last."""
 
+
 class Storage(Protocol):
     """Where compiled code is kept: :class:`wardian.compile.cache.Cache`, or a stand-in with the same contract."""
 
