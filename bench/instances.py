@@ -116,7 +116,7 @@ def instances(rounds: int, only: list[str]) -> Section:
     return Section(
         "instances", "Instances",
         "A prepared module (`Module.prepare`; Wasmtime's `InstancePre`) makes instances, each in a store of its own, "
-        "which are dropped again, or reset. The module imports a Python function; the larger one has a table of 500 "
-        "elements and an image of one MB.",
+        "which are dropped again, or reset; of ours, what it consists of is made when it is first used. The module "
+        "imports a Python function; the larger one has a table of 500 elements and an image of one MB.",
         [("", Table(["", *contestants, "ratio"], rows))],
     )  # fmt: skip

@@ -12,6 +12,8 @@ import pytest
 import wardian
 from tests.escape.guest import module
 from tests.support import MODES, Mode, mode_params
+from wardian.runtime import mould
+from wardian.runtime.process import process
 
 every_mode = pytest.mark.parametrize("mode", mode_params())
 QUICK = MODES[0]
@@ -268,3 +270,77 @@ def test_shells_kept_are_bounded() -> None:
     assert not prepared._mould.free
     with pytest.raises(ValueError, match="negative"):
         prepared.kept = -1
+
+
+def test_shells_beyond_some_are_bounded_for_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = process()
+    monkeypatch.setattr(mould, "SPARE", shared.spare_shells + 3)
+    before = shared.spare_shells
+    one, two = (module(STATEFUL, QUICK).prepare(IMPORTS) for _ in range(2))
+    for prepared, spare in ((one, 3), (two, 0)):
+        made = [prepared.instantiate() for _ in range(mould.CERTAIN + 6)]
+        del made
+        assert prepared._mould is not None
+        assert len(prepared._mould.free) == mould.CERTAIN + spare
+        assert shared.spare_shells == before + 3
+    one.kept = mould.CERTAIN + 1
+    assert shared.spare_shells == before + 1
+    made = [one.instantiate() for _ in range(2)]
+    assert shared.spare_shells == before
+    del made, one
+    gc.collect()
+    assert shared.spare_shells == before
+
+
+@every_mode
+def test_an_instance_that_nobody_used_leaves_the_next_one_as_it_should_be(mode: Mode) -> None:
+    prepared = module(STATEFUL, mode).prepare(IMPORTS)
+    for used in (True, False, True, False, False, True):
+        instance = prepared.instantiate()
+        if used:
+            assert_new(instance.exports)
+            use(instance.exports)
+    with prepared.pool(1) as pool, pool.instance() as instance:
+        pass
+    with pytest.raises(ValueError, match="given back"):
+        _ = instance.exports
+
+
+def test_threads_that_are_the_first_to_use_an_instance_have_the_same() -> None:
+    prepared = module(STATEFUL, QUICK).prepare(IMPORTS)
+    for _ in range(20):
+        instance = prepared.instantiate()
+        barrier = threading.Barrier(3)
+        found: list[object] = []
+
+        def first(instance: wardian.Instance = instance, barrier: Any = barrier, found: Any = found) -> None:
+            barrier.wait()
+            found.append((instance._data, instance._data.store))
+
+        threads = [threading.Thread(target=first) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(set(found)) == 1
+
+
+def test_a_cycle_with_an_unused_instance_may_use_it_when_it_dies() -> None:
+    """The lease ends after every finaliser of the cycle."""
+    prepared = module(STATEFUL, QUICK).prepare(IMPORTS)
+    seen: list[int] = []
+
+    class User:
+        def __init__(self) -> None:
+            self.instance, self.me = prepared.instantiate(), self
+
+        def __del__(self) -> None:
+            assert_new(self.instance.exports)
+            use(self.instance.exports)
+            seen.append(self.instance.exports.g.value)
+
+    for _ in range(3):
+        User()
+        gc.collect()
+        assert_new(prepared.instantiate().exports)
+    assert seen == [9, 9, 9]

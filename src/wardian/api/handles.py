@@ -19,6 +19,7 @@ from wardian.runtime.instance import Instance as InstanceData
 from wardian.runtime.instantiate import start_over
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.native import no_copy
+from wardian.runtime.process import process
 from wardian.runtime.snapshot import Snapshot
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
@@ -397,23 +398,37 @@ _HANDLES: Final[dict[str, Callable[[InstanceData, int], Any]]] = {
 class Instance:
     """A running copy of a module. Use :meth:`Module.instantiate <wardian.Module.instantiate>` to get one."""
 
-    __slots__ = ("__dict__", "__weakref__", "_exports", "_held", "_store", "module")
+    __slots__ = ("__dict__", "__weakref__", "_exports", "_held", "_lease", "_store", "module")
     __reduce_ex__ = no_copy
 
-    def __init__(self, module: object, data: InstanceData, store: Store) -> None:
+    def __init__(self, module: object, data: InstanceData | None, store: Store | None, lease: int = 0) -> None:
+        """Of these data and their store; or, without, of what is made in the shell of this ``lease`` on first use."""
         self.module = module
-        self._held: InstanceData | None = data
-        self._store: Store | None = store
+        self._held = data
+        self._store = store
+        self._lease = lease
         self._exports: Exports | None = None
 
     @property
     def _data(self) -> InstanceData:
-        if self._held is None:
-            raise ValueError("the instance has been given back to its pool")
-        return self._held
+        held = self._held
+        return self._move_in() if held is None else held
+
+    def _move_in(self) -> InstanceData:
+        """The first use of an instance that has had nothing but a lease so far."""
+        used = process()
+        used.watch()
+        with used.lock:
+            lease = self._lease
+            if not lease:
+                raise ValueError("the instance has been given back to its pool")
+            if self._held is None:
+                self._store, self._held = used.shells[lease].lend(lease)
+            return self._held
 
     def _let_go(self) -> None:
         """Stand for nothing any more; what was taken from the exports stays what it is."""
+        self._lease = 0
         self._held = self._store = self._exports = None
 
     @property

@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 class PreparedModule:
     """A module with its imports; from :meth:`Module.prepare`. May be used by several threads.
 
-    Memory of instances that are gone is used again for new ones, up to :attr:`kept` of them at a time.
+    Memory of instances that are gone is used again for new ones, up to :attr:`kept` of them at a time. What an instance
+    consists of is made when it is used for the first time.
     """
 
     __reduce_ex__ = no_copy
@@ -46,7 +47,6 @@ class PreparedModule:
         self._start = code.ctx.module.start
         self._process = self._code.engine.process
         self._process.watch_signals()
-        self._watched = self._process.watched()
         linker = Linker(self._code, self._imports)
         self._mould = Mould(lambda: self._make(linker)) if _can_be_lent(linker, self._code) else None
 
@@ -58,7 +58,10 @@ class PreparedModule:
 
     @property
     def kept(self) -> int:
-        """For how many instances memory is kept ready while nobody uses it."""
+        """For how many instances memory is kept ready while nobody uses it, at most.
+
+        Up to 16 that is certain; what is beyond, all prepared modules of a process have 1,024 of in common.
+        """
         return self._mould.kept if self._mould is not None else 0
 
     @kept.setter
@@ -66,8 +69,7 @@ class PreparedModule:
         if count < 0:
             raise ValueError("kept cannot be negative")
         if self._mould is not None:
-            self._mould.kept = count
-            del self._mould.free[count:]
+            self._mould.keep(count)
 
     def instantiate(self) -> Instance:
         """A new instance in a store of its own; its start function has run. Raises as :meth:`Module.instantiate` does.
@@ -78,12 +80,10 @@ class PreparedModule:
         mould = self._mould
         if mould is None:
             return instantiate(self.module, self._code, self._imports, self._limits)
-        if self._process.foreign_signals(self._watched):
-            self._process.watch_signals()
-        store, data = mould.take()
-        instance = Instance(self.module, data, store)
+        # FAST: what belongs to the instance is made when it is used for the first time.
+        instance = Instance(self.module, None, None, mould.take())
         if self._start is not None:
-            data.func_at(self._start)()
+            instance._data.func_at(self._start)()
         return instance
 
     def pool(self, size: int) -> Pool:

@@ -1,7 +1,7 @@
 """Instances that are made in the memory of others that nobody uses any more: many, cheaply, one after the other.
 
 A *shell* is what is left of an ordinary instance: its native memory, in the state right after instantiation. It is
-lent to one store and one instance at a time, which are Python objects made anew for each.
+lent to one store and one instance at a time, which are Python objects made anew for each, when they are first used.
 
 Invariant: whatever points into a shell's memory holds its *lease*; so a shell is lent again only when nothing of its
 last user is left that could see or change it, whatever that user kept, and only after it has been restored. A store
@@ -23,8 +23,14 @@ from wardian.runtime.process import Process, process
 from wardian.runtime.snapshot import Contents, Snapshot
 from wardian.runtime.store import Store
 
-KEPT: Final = 16
-"""How many shells that nobody uses a mould keeps, unless told otherwise."""
+KEPT: Final = 256
+"""How many shells that nobody uses a mould keeps at most, unless told otherwise."""
+
+CERTAIN: Final = 16
+"""How many of them it keeps in any case."""
+
+SPARE: Final = 1024
+"""How many shells beyond these all moulds of a process keep: each has some kilobytes, and a few mappings."""
 
 
 @uncollected
@@ -49,6 +55,7 @@ class Shell:
         "_saved",
         "_words",
         "current",
+        "inhabited",
         "instance",
         "number",
         "spoiled",
@@ -61,6 +68,8 @@ class Shell:
         self.store = store
         self.number: int = store.process.new_handle()
         self.spoiled = False
+        self.inhabited = False
+        """Has anything been made in it since it was last restored?"""
         self.current: Callable[[], Store | None] = _nobody
         self._hosts = hosts
         instance.snapshot = Snapshot(instance, mould.contents)
@@ -76,14 +85,25 @@ class Shell:
         contexts[self.instance.block.address] = store.first
         return contexts
 
+    def lend(self, lease: object) -> tuple[Store, Instance]:
+        """The store and the instance of whoever has the ``lease``, who asks once."""
+        self.inhabited = True
+        store = Store.lent(self, lease)
+        self.current = current = weakref.ref(store)
+        store.first = instance = Instance.lent(self.instance, current, lease)
+        return store, instance
+
     def end(self) -> None:
         """Called by :class:`Lease` when nothing of the last user is left."""
         mould = self._mould()
-        if mould is None or self.spoiled or len(mould.free) >= mould.kept:
+        if mould is None or self.spoiled or not mould.has_room():
             return
-        if self.instance.snapshot.restore(self.instance):
+        if self.inhabited:
+            if not self.instance.snapshot.restore(self.instance):
+                return
             self._words[:] = self._saved
-            mould.free.append(self)
+            self.inhabited = False
+        mould.put(self)
 
 
 def _nobody() -> None:
@@ -98,32 +118,57 @@ def _present(shell: Shell | None) -> Store | None:
 class Mould:
     """Makes instances of one module with the same imports. May be used by several threads."""
 
-    __slots__ = ("__weakref__", "_make", "contents", "free", "kept")
+    __slots__ = ("__weakref__", "_make", "_process", "contents", "free", "kept")
 
     def __init__(self, make: Callable[[], tuple[Store, Instance, Sequence[HostFunc]]], kept: int = KEPT) -> None:
         """``make()`` gives a store, an ordinary instance in it whose start function has not run, and the host functions
         made for it. It holds no objects, and is linked to no other."""
         self._make = make
+        self._process = process()
         self.kept = kept
         self.free: list[Shell] = []
         self.contents: list[Contents] | None = None
+        weakref.finalize(self, _forget, self._process, self.free).atexit = False
 
-    def take(self) -> tuple[Store, Instance]:
-        """A new instance, which lives as long as its store. Raises what making an instance raises."""
+    def take(self) -> Lease:
+        """A new instance: who has the lease is given it by its shell (:attr:`Process.shells`, :meth:`Shell.lend`).
+
+        Raises what making an instance raises.
+        """
         try:
             shell = self.free.pop()
         except IndexError:
             shell = Shell(self, *self._make())
-        number = shell.number
-        lease = Lease(number)
-        shell.store.process.shells[number] = shell
-        lent = Store.lent(shell, lease)
-        current = weakref.ref(lent)
-        shell.current = current
-        lent.first = instance = Instance.lent(shell.instance, current, lease)
-        return lent, instance
+        else:
+            if len(self.free) >= CERTAIN:
+                self._process.spare_shells -= 1
+        lease = Lease(shell.number)
+        self._process.shells[shell.number] = shell
+        return lease
+
+    def has_room(self) -> bool:
+        """Is one more shell to be kept?"""
+        count = len(self.free)
+        return count < self.kept and (count < CERTAIN or self._process.spare_shells < SPARE)
+
+    def put(self, shell: Shell) -> None:
+        """Keep a shell that has been restored."""
+        if len(self.free) >= CERTAIN:
+            self._process.spare_shells += 1
+        self.free.append(shell)
+
+    def keep(self, count: int) -> None:
+        """Keep at most ``count`` shells from now on."""
+        self.kept = count
+        while len(self.free) > count:
+            self.take()
 
     def warm(self, count: int) -> None:
         """Have ``count`` shells ready. Raises what making an instance raises."""
         while len(self.free) < min(count, self.kept):
-            self.free.append(Shell(self, *self._make()))
+            self.put(Shell(self, *self._make()))
+
+
+def _forget(process: Process, free: list[Shell]) -> None:
+    """A mould is gone with these shells."""
+    process.spare_shells -= max(len(free) - CERTAIN, 0)

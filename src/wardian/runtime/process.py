@@ -119,6 +119,8 @@ class Process:
         """Number -> :class:`wardian.runtime.heap.Heap`, for the references Python holds."""
         self.shells: dict[int, Any] = {}
         """Number -> :class:`wardian.runtime.mould.Shell`, of those that are lent."""
+        self.spare_shells = 0
+        """How many shells moulds keep beyond what each may in any case."""
         self.zeal = False
         """Collect at every allocation of heaps made from now on: for tests."""
 
@@ -207,9 +209,10 @@ class Process:
         self._objects[name] = function
         self.builtins[SLOT[name]] = address_of(function)
 
-    def watched(self) -> int:
-        """The signals that have a handler of ours, for :attr:`foreign_signals`: bit 0 is signal 1."""
-        return _FAULTS | self._watched
+    def watch(self) -> None:
+        """:meth:`watch_signals` if a signal that had a handler of ours has another one now: what is quick to see."""
+        if self.foreign_signals(_FAULTS | self._watched):
+            self.watch_signals()
 
     def watch_signals(self) -> None:
         """Put our handlers (back) before everyone else's: for faults, and for signals that Python handles (Ctrl-C).
