@@ -34,7 +34,7 @@ def known() -> Iterator[tables.Canonical]:
     before, place = len(found), found._next
     yield found
     settle(found)
-    assert len(found) == before
+    assert len(found) <= before  # a module of another test may have been kept by its background work until now
     found._next = max(place, found._next)
 
 

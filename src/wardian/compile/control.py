@@ -223,6 +223,10 @@ def call_indirect(lo: Lowering, fam: f.CallIndirect, imm: tuple[int, int]) -> No
     slot = bounds.table_slot(lo, table, index, TrapCode.UNDEFINED_ELEMENT)
     ref = b.load(slot, "ptr", HOSTDATA)
     lo.trap_if(b.icmp("eq", ref, ("null", "ptr")), TrapCode.UNINITIALIZED_ELEMENT)
+    options = lo.facts.options
+    if speculation.masks(lo) and options.opt == "O2" and not lo.facts.is_stencil and lo.facts.types[type_index].final:
+        _call_own_or_other(lo, ref, type_index, fam.tail, checked=False)
+        return
     sure = heap.checked_function(lo, ref, type_index, TrapCode.BAD_SIGNATURE)
     call_through(lo, sure, type_index, fam.tail)
 
@@ -230,7 +234,7 @@ def call_indirect(lo: Lowering, fam: f.CallIndirect, imm: tuple[int, int]) -> No
 def call_through(lo: Lowering, ref: Value, type_index: int, tail: bool) -> None:
     type_ = lo.facts.func_type(type_index)
     if speculation.masks(lo):
-        _call_own_or_other(lo, ref, type_, tail)
+        _call_own_or_other(lo, ref, type_index, tail, checked=True)
         return
     context = lo.b.load(lo.b.offset(ref, FUNCREF.at["context"]), "ptr", HOSTDATA)
     if lo.facts.options.opt != "O0":
@@ -238,29 +242,40 @@ def call_through(lo: Lowering, ref: Value, type_index: int, tail: bool) -> None:
     lo.call_ref(ref, type_, context, tail)
 
 
-def _call_own_or_other(lo: Lowering, ref: Value, type: FuncType, tail: bool) -> None:
+def _call_own_or_other(lo: Lowering, ref: Value, type_index: int, tail: bool, *, checked: bool) -> None:
     """What :func:`_predicted` is for, where no guess may have consequences: a function of another instance that runs
     with this context would take any number in it for an address. So there are two calls, each with a history of its
-    own; this instance's context goes to the one whose target is masked unless it is a function of this instance."""
+    own; this instance's context goes to the one whose target is masked unless it is a function of this instance.
+
+    Unless it was ``checked`` that ``ref`` has the type (which is final), the same mask answers for that too; what it
+    is otherwise, is only asked where the call is not to a function of this instance."""
     b = lo.b
+    type_ = lo.facts.func_type(type_index)
     ref = speculation.copy(lo, ref)
-    context = b.load(b.offset(ref, FUNCREF.at["context"]), "ptr", HOSTDATA)
-    mine = speculation.mask(lo, b.icmp("ne", context, CTX))
-    own_ref = speculation.kept(lo, ref, mine)
+    alike = [(b.load(b.offset(ref, FUNCREF.at["context"]), "ptr", HOSTDATA), CTX)]
+    if not checked:
+        alike.append((heap.function_type(lo, ref), heap.type_word(lo, type_index)))
+    mine = speculation.equal(lo, *alike)
+    own_ref = b.opaque(speculation.kept(lo, ref, mine))
     own, other, join = b.label(), b.label(), b.label()
     b.cond_br(b.icmp("eq", speculation.copy(lo, mine), const(0, "i64")), other, own, HINT[False])
     before, ends, results = list(lo.stack), [], []
-    for label, target, callee in ((own, own_ref, CTX), (other, ref, context)):
+    for label, target in ((own, own_ref), (other, ref)):
         b.start(label)
         lo.stack = list(before)
-        lo.call_ref(target, type, callee, tail)
+        callee = CTX
+        if label == other:
+            if not checked:
+                target = heap.checked_function(lo, ref, type_index, TrapCode.BAD_SIGNATURE)
+            callee = b.load(b.offset(target, FUNCREF.at["context"]), "ptr", HOSTDATA)
+        lo.call_ref(target, type_, callee, tail)
         if not tail:
-            results.append(lo.stack[len(before) - len(type.params) :])
+            results.append(lo.stack[len(before) - len(type_.params) :])
             ends.append(b.block)
             b.br(join)
     if tail:
         return
-    del lo.stack[len(before) - len(type.params) :]
+    del lo.stack[len(before) - len(type_.params) :]
     b.start(join)
     for pair in zip(*results, strict=True):
         lo.push(b.phi(pair[0][1], [(value, block) for (value, _), block in zip(pair, ends, strict=True)]))

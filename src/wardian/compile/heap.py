@@ -245,12 +245,17 @@ def sure_function(lo: Lowering, function: Value, type_index: int) -> Value:
     return speculation.kept(lo, other, speculation.mask(lo, _another(lo, other, type_index)))
 
 
+def function_type(lo: Lowering, function: Value) -> Value:
+    """The canonical id (``i32``) of the type of ``function``, which is not null."""
+    return lo.b.load(lo.b.offset(function, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
+
+
 def checked_function(lo: Lowering, function: Value, type_index: int, code: TrapCode) -> Value:
     """``function`` (not null), after a check that it has the type or one below it."""
     b = lo.b
     if not speculation.masks(lo):
-        actual = b.load(b.offset(function, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
-        lo.trap_if(b.icmp("eq", matches(lo, actual, type_index), const(0, "i1")), code)
+        matching = matches(lo, function_type(lo, function), type_index)
+        lo.trap_if(b.icmp("eq", matching, const(0, "i1")), code)
         return function
     function = speculation.copy(lo, function)
     return speculation.check(lo, speculation.mask(lo, _another(lo, function, type_index)), code, function)[0]
@@ -259,8 +264,7 @@ def checked_function(lo: Lowering, function: Value, type_index: int, code: TrapC
 def _another(lo: Lowering, function: Value, type_index: int) -> Value:
     """Has ``function`` neither the type nor one below it? ``i1``, without a branch."""
     b = lo.b
-    actual = b.load(b.offset(function, FUNCREF.at["type_id"]), "i32", HOSTDATA, align=4)
-    wanted = type_word(lo, type_index)
+    actual, wanted = function_type(lo, function), type_word(lo, type_index)
     fails = b.icmp("ne", actual, wanted)
     if not lo.facts.types[type_index].final:
         fails = b.binary("and", fails, b.icmp("ne", _ancestor(lo, actual, type_index), wanted))

@@ -51,6 +51,17 @@ def below(lo: Lowering, x: Value, limit: Value, *also: Value, any: bool = False)
     return b.opaque(b.binary("ashr", sign, const(63, "i64")))
 
 
+def equal(lo: Lowering, *pairs: tuple[Value, Value]) -> Value:
+    """The mask (``i64``) that is all ones if both of each pair are the same: two ``i32``, or two addresses of this
+    process, which are less than 2^63."""
+    b = lo.b
+    differing = const(0, "i64")
+    for x, y in pairs:
+        wide = [b.cast("ptrtoint" if v[1] == "ptr" else "zext", v, "i64") for v in (x, y)]
+        differing = b.binary("or", differing, b.binary("xor", *wide))
+    return b.opaque(b.binary("ashr", b.binary("sub", differing, const(1, "i64")), const(63, "i64")))
+
+
 def check(lo: Lowering, mask: Value, code: TrapCode, *copies: Value) -> list[Value]:
     """Trap if ``mask`` is zero; returns each of ``copies`` as :func:`kept`."""
     # Opaque, so that they are made before the branch, and the mask needs no second register behind it.
