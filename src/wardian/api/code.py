@@ -28,7 +28,7 @@ from wardian.digest import blake2b
 from wardian.errors import LimitExceeded, printable
 from wardian.runtime.function import HostFacts
 from wardian.runtime.glue import Glue
-from wardian.runtime.memory import Image
+from wardian.runtime.memory import Initial
 from wardian.runtime.native import Block
 from wardian.runtime.process import CodeRegion
 from wardian.syntax.module import DataSegment, Export
@@ -36,7 +36,7 @@ from wardian.syntax.types import FuncType
 from wardian.valid.constexpr import lone_integer
 from wardian.valid.context import ModuleContext
 from wardian.vm.abi import signature_code
-from wardian.vm.layout import InstanceLayout
+from wardian.vm.layout import PLACED_SIZE, InstanceLayout
 from wardian.vm.objects import has_objects
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ class ModuleCode:
         self._signatures: set[str] = set()
         self._func_facts: dict[int, tuple[int, str, Glue]] = {}
         self._host_facts: dict[int, HostFacts] = {}
-        self._image: Image | Literal[False] | None = False
+        self._initial: Initial | Literal[False] | None = False
 
     def _options(self, exceptions: bool) -> CodeOptions:
         """What the configuration, or the module's size where it says ``auto``, makes of the choices."""
@@ -530,13 +530,14 @@ class ModuleCode:
     # -- initial memory
     # --------------------------------------------------------------------------------------------------
 
-    def image(self) -> Image | None:
+    def initial(self) -> Initial | None:
+        """See :class:`wardian.runtime.instance.Code`."""
         with self._lock:
-            if self._image is False:
-                self._image = self._make_image()
-            return self._image
+            if self._initial is False:
+                self._initial = self._make_initial()
+            return self._initial
 
-    def _make_image(self) -> Image | None:
+    def _make_initial(self) -> Initial | None:
         """Memory 0's contents after instantiation, if every active segment lies at a constant place inside it."""
         module = self.ctx.module
         if not module.memories or module.imported_memories:
@@ -558,8 +559,8 @@ class ModuleCode:
         declared = module.memories[0]
         if end > declared.limits.min << declared.page_size_log2 or end > _IMAGE_SPARSE * total:
             return None
-        data = bytearray(end)
-        source = module.source
-        for at, start, stop in placed:
-            data[at : at + stop - start] = source[start:stop]
-        return Image(bytes(data))
+        if max(end, len(module.source)) >= 1 << 32:
+            return None
+        rows = array("I", bytes(PLACED_SIZE * len(placed)))
+        rows[0::3], rows[1::3], rows[2::3] = array("I", ats), array("I", starts), array("I", stops)
+        return Initial(module.source, rows, end)

@@ -15,7 +15,7 @@ from wardian.binary.decode import decode
 from wardian.compile.compiler import Compiler
 from wardian.limits import Features, Limits
 from wardian.runtime.glue import Glue
-from wardian.runtime.memory import Image
+from wardian.runtime.memory import Initial
 from wardian.runtime.native import Block
 from wardian.runtime.process import Process
 from wardian.syntax.types import FuncType
@@ -77,5 +77,5 @@ class CollectorCode:
     def with_exceptions(self) -> CollectorCode:
         return self
 
-    def image(self) -> Image | None:
+    def initial(self) -> Initial | None:
         return None

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol, final
 from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance
 from wardian.runtime.glue import Glue
-from wardian.runtime.memory import Image, MemoryInstance
+from wardian.runtime.memory import Initial, MemoryInstance
 from wardian.runtime.native import Block, address_of
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
@@ -70,8 +70,8 @@ class Code(Protocol):
     def with_exceptions(self) -> Code:
         """The same module's code that looks for pending exceptions after calls."""
 
-    def image(self) -> Image | None:
-        """Initial contents of memory 0, if the module is such that they can be mapped."""
+    def initial(self) -> Initial | None:
+        """Initial contents of memory 0, if the module alone says what all of them are."""
 
 
 @final

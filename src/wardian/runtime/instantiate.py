@@ -16,7 +16,7 @@ from wardian.runtime.cells import GlobalInstance, Tag
 from wardian.runtime.function import FuncInstance, HostFacts, HostFunc
 from wardian.runtime.heap import Heap, HeapRef, NativeFunction, plain_word
 from wardian.runtime.instance import Code, Instance
-from wardian.runtime.memory import MemoryInstance
+from wardian.runtime.memory import Initial, MemoryInstance
 from wardian.runtime.native import Block, bytes_address, page_up
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
@@ -47,9 +47,11 @@ def instantiate(code: Code, store: Store, imports: Sequence[Extern], limits: Lim
     _allocate_globals(instance, environment)
     _allocate_tables(instance, environment, limits)
     _allocate_tags(instance)
-    instance.has_image = _map_image(instance)
+    initial = _initial(instance)
+    if initial is not None:
+        instance.has_image = initial.fill(instance.memories[0])
     _element_segments(instance, environment)
-    _data_segments(instance, environment, instance.has_image)
+    _data_segments(instance, environment, initial is not None)
     return instance
 
 
@@ -258,12 +260,11 @@ def _allocate_tags(instance: Instance) -> None:
         root.tags[tag.number] = tag
 
 
-def _map_image(instance: Instance) -> bool:
-    """Map memory 0's initial contents copy-on-write where the module allows it."""
+def _initial(instance: Instance) -> Initial | None:
+    """Memory 0's initial contents, if the module says before there is an instance what they are."""
     if instance.module.imported_memories or not instance.memories:
-        return False
-    image = instance.code.image()
-    return image is not None and instance.memories[0].map_image(image)
+        return None
+    return instance.code.initial()
 
 
 def _element_segments(instance: Instance, environment: _Environment) -> None:
@@ -310,12 +311,13 @@ def _segment_words(instance: Instance, segment: ElemSegment, environment: _Envir
     return [_word(instance.code, expr, environment) for expr in segment.exprs]
 
 
-def _data_segments(instance: Instance, environment: _Environment, mapped: bool) -> None:
+def _data_segments(instance: Instance, environment: _Environment, filled: bool) -> None:
+    """``filled``: memory 0 has its contents."""
     code, block, module = instance.code, instance.block, instance.module
     source = memoryview(module.source)
     base = 0
-    # FAST: what the image has is skipped as it stands, in bulk.
-    for i, segment in module.datas.others() if mapped else enumerate(module.datas):
+    # FAST: what is there already is skipped as it stands, in bulk.
+    for i, segment in module.datas.others() if filled else enumerate(module.datas):
         start, end = segment.init
         if segment.mode == "passive":
             base = base or bytes_address(module.source)
@@ -323,7 +325,7 @@ def _data_segments(instance: Instance, environment: _Environment, mapped: bool) 
             block[at] = base + start
             block[at + SEGMENT.at["length"]] = end - start
             continue
-        if mapped and segment.memory == 0:
+        if filled and segment.memory == 0:
             continue
         assert segment.offset is not None
         to = _word(code, segment.offset, environment)
@@ -360,7 +362,10 @@ def start_over(instance: Instance) -> bool:
         init = _word(instance.code, table_decl.init, environment) if table_decl.init is not None else 0
         table.restore(array("Q", [plain_word(init)]) * min(table_decl.type.limits.min, limits.table_elements))
     _element_segments(instance, environment)
-    _data_segments(instance, environment, instance.has_image)
+    initial = _initial(instance)
+    if initial is not None and not instance.has_image:
+        initial.write(instance.memories[0])
+    _data_segments(instance, environment, initial is not None)
     return True
 
 

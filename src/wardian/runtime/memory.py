@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import threading
 import weakref
+from array import array
 from typing import Final, final
 
 from wardian.errors import LimitExceeded
 from wardian.limits import exceeded
-from wardian.runtime.native import Block, anonymous_file, page_up
+from wardian.runtime.native import Block, anonymous_file, bytes_address, page_up
 from wardian.runtime.parking import Parking
 from wardian.runtime.process import Process
 from wardian.syntax.types import MemoryType, TypeLimits
@@ -218,6 +219,57 @@ class Image:
 
     __slots__ = ("fd", "size")
 
-    def __init__(self, data: bytes) -> None:
-        self.size = len(data)
+    def __init__(self, data: bytes | memoryview) -> None:
+        """Raises ``OSError`` if the system has no file for it."""
         self.fd = anonymous_file(data)
+        self.size = memoryview(data).nbytes
+
+
+@final
+class Initial:
+    """What a module's active data segments make of a memory that is new: all of them at once.
+
+    FAST: a first instance, which mostly is the only one, has them copied from the module's bytes to where they belong,
+    once and with no page more than they touch. Whoever comes later shares an image that is mapped.
+    """
+
+    __slots__ = ("_image", "_lock", "_used", "rows", "size", "source")
+
+    def __init__(self, source: bytes, rows: array[int], size: int) -> None:
+        """``rows`` are those of :data:`wardian.vm.layout.PLACED`, in the segments' order: within ``source``, and within
+        the memory's first ``size`` bytes, which whoever makes this has seen to."""
+        self.source = source
+        self.rows = rows
+        self.size = size
+        self._image: Image | None = None
+        self._used = False
+        self._lock = threading.Lock()
+
+    def fill(self, memory: MemoryInstance) -> bool:
+        """Give a new memory, which is at least as large, its contents; whether they are an image that is mapped."""
+        with self._lock:
+            image = self._image
+            if image is None and self._used:
+                image = self._image = self._make(memory.process)
+            self._used = True
+        if image is not None and memory.map_image(image):
+            return True
+        self.write(memory)
+        return False
+
+    def write(self, memory: MemoryInstance) -> None:
+        """Copy the contents into a memory that has zeros where no segment goes."""
+        self._place(memory.process, memory.base)
+
+    def _place(self, process: Process, to: int) -> None:
+        rows, count = self.rows.buffer_info()
+        process.place(rows, count // 3, to, bytes_address(self.source))
+
+    def _make(self, process: Process) -> Image | None:
+        """``None`` if the system has no file for it."""
+        contents = Block(self.size)
+        self._place(process, contents.address)
+        try:
+            return Image(contents.words)
+        except OSError:
+            return None

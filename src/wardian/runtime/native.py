@@ -397,10 +397,10 @@ class OwnedFd(int):
         close(self)
 
 
-def anonymous_file(data: bytes) -> OwnedFd:
-    """An unnamed file with these contents."""
+def anonymous_file(data: bytes | memoryview) -> OwnedFd:
+    """An unnamed file with these contents. Raises ``OSError``."""
     fd = OwnedFd(os.memfd_create("wardian-image", os.MFD_CLOEXEC))
-    view = memoryview(data)
+    view = memoryview(data).cast("B")
     while view:
         view = view[os.write(fd, view) :]
     return fd

@@ -73,6 +73,8 @@ class Process:
         """The hand-made Python types (:class:`wardian.runtime.function.NativeTypes`), from :meth:`start` on."""
         self.restore: Callable[[int, int, int, int], int] = lambda rows, checks, copies, discards: 2
         """See :class:`wardian.runtime.snapshot.Snapshot`."""
+        self.place: Callable[[int, int, int, int], int] = lambda rows, count, to, source: 1
+        """See :class:`wardian.runtime.memory.Initial`."""
         self.foreign_signals: Callable[[int], int] = lambda mask: 0
         """Of the signals in a mask, those whose handler is not ours: quicker than :meth:`watch_signals`."""
         self.stop_signal = signal.SIGRTMAX - 3
@@ -156,6 +158,7 @@ class Process:
             self._install(symbols, self.stop_signal, "interrupt", restart=True)
             self.foreign_signals = n.asker(symbols["foreign_signals"], 1)
             self.restore = n.asker(symbols["restore"], 4)
+            self.place = n.asker(symbols["place"], 4)
             self.core = symbols
             os.register_at_fork(after_in_child=self._after_fork)
 

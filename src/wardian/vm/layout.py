@@ -118,6 +118,11 @@ FUNC_OBJECT: Final = Struct(
 )
 """The Python object that is an export: an ordinary heap type's instance with native fields."""
 
+PLACED: Final = MappingProxyType({"to": 0, "start": 4, "stop": 8})
+PLACED_SIZE: Final = 12
+"""A data segment's row in :class:`wardian.runtime.memory.Initial`, three numbers of 4 bytes: its place in the memory,
+and where its contents begin and end in the module's bytes."""
+
 WINDOW_OBJECT: Final = Struct(("ob_base", 16), ("memory", 8), ("owner", 8))
 """The Python object that exports a memory's bytes through the buffer protocol."""
 

@@ -15,6 +15,8 @@ from wardian.vm.layout import (
     FUNCREF,
     HEADER,
     MAX_FRAMES,
+    PLACED,
+    PLACED_SIZE,
     STORE,
     THREAD,
     WINDOW_OBJECT,
@@ -66,6 +68,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _table_fill(),
             _INSTANCE_INIT,
             _restore(),
+            _place(),
             _getbuffer(),
         ]
     )
@@ -492,6 +495,28 @@ def _restore() -> str:
     t.do("ret i64 1")
     t.at("two")
     return define("i64 @restore(ptr %rows, i64 %checks, i64 %copies, i64 %discards) #0", t, "ret i64 2")
+
+
+def _place() -> str:
+    """``place(rows, count, to, source)``: data segments to where they belong in a memory; the GIL is held.
+
+    Rows are those of :data:`wardian.vm.layout.PLACED`; who calls this has seen to it that they lie within both.
+    """
+    t = Text()
+    bi = t.new("load ptr, ptr @wd_builtins, align 8")
+    _for_each(t, "count", "%rows", PLACED_SIZE)
+
+    def number(name: str) -> str:
+        at = t.new(f"getelementptr i8, ptr %count_row, i64 {PLACED[name]}")
+        return t.new(f"zext i32 {t.new(f'load i32, ptr {at}, align 4')} to i64")
+
+    start = number("start")
+    to = t.new(f"getelementptr i8, ptr %to, i64 {number('to')}")
+    source = t.new(f"getelementptr i8, ptr %source, i64 {start}")
+    size = t.new(f"sub i64 {number('stop')}, {start}")
+    t.c(bi, "memmove", f"ptr {to}", f"ptr {source}", f"i64 {size}")
+    _next(t, "count")
+    return define("i64 @place(ptr %rows, i64 %count, ptr %to, ptr %source) #0", t, "ret i64 0")
 
 
 def _for_each(t: Text, name: str, first: str, size: int) -> None:
