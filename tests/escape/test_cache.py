@@ -192,7 +192,7 @@ def test_a_mark_of_validity_is_of_one_module_and_ours(tmp_path: Path) -> None:
     wardian.Module(good, engine)
     (mark,) = tmp_path.glob(f"{VALID}*")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wardian.valid.driver.validate_body", None)
+        patch.setattr("wardian.valid.driver.validate_bodies", None)
         assert wardian.Module(good, engine).exports
     with pytest.raises(wardian.InvalidError):
         wardian.Module(bad, engine)
@@ -201,7 +201,7 @@ def test_a_mark_of_validity_is_of_one_module_and_ours(tmp_path: Path) -> None:
     assert len(others) == len(list(tmp_path.glob(f"{VALID}*"))) == 2
     mark.write_bytes(mark.read_bytes()[:-1] + b"D")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("wardian.valid.driver.validate_body", None)
+        patch.setattr("wardian.valid.driver.validate_bodies", None)
         with pytest.raises(TypeError):
             wardian.Module(good, engine)
 
