@@ -25,6 +25,7 @@ DANGEROUS = (
     "compile/baseline/aarch64.py",
     "compile/baseline/machine.py",
     "compile/glue/core.py",
+    "compile/glue/direct.py",
     "compile/glue/roots.py",
     "compile/glue/signature.py",
     "compile/glue/text.py",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import random
+import resource
 import threading
 import time
 import weakref
@@ -15,6 +17,8 @@ import pytest
 import wardian
 from tests.escape.guest import child, module
 from tests.support import MODES, Mode, mode_params
+from wardian.runtime import mould
+from wardian.runtime.process import process
 
 every_mode = pytest.mark.parametrize("mode", mode_params())
 
@@ -345,3 +349,91 @@ def forked(mode: Mode) -> None:
 
 def test_fork() -> None:
     assert child(forked, MODES[0]) == "fine\n"
+
+
+IMAGES = {
+    "image": '(module (memory (export "m") 5) (data (i32.const 5000) "{0}") (data (i32.const 90000) "{0}"))',
+    "sparse": '(module (memory (export "m") 5) (data (i32.const 5000) "a") (data (i32.const 299999) "b"))',
+    "nothing": '(module (memory (export "m") 5))',
+    "much": '(module (memory (export "m") 70) (data (i32.const 5000) "{0}"))',
+    "two": '(module (memory (export "m") 5) (memory 1) (data (i32.const 9) "{0}") (data 1 (i32.const 9) "{0}"))',
+}
+"""Memories by what they hold at first; with 70 pages of 64 KiB it is more than is looked at page by page."""
+
+
+@pytest.mark.parametrize("fills", [True, False])
+@pytest.mark.parametrize("name", IMAGES)
+def test_whatever_pages_were_touched(name: str, fills: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few or many, of the image or beyond, read only or written, by a user or by several: the next finds none of it."""
+    prepared = module(IMAGES[name].format("of an image" * 3000), MODES[0]).prepare()
+    first = prepared.instantiate().exports.m[:]
+    if not fills:
+        monkeypatch.setattr(process(), "fills_pages", False)
+        prepared = module(IMAGES[name].format("of an image" * 3000), MODES[0]).prepare()
+    chance = random.Random(name)
+    pages = len(first) // 4096
+    for turn in range(40):
+        instance = prepared.instantiate()
+        memory = instance.exports.m
+        view = memory.view()
+        for page in chance.sample(range(pages), chance.choice([0, 1, 3, 60, 64, 65, pages])):
+            assert view[4096 * page + 5] == first[4096 * page + 5]
+            if turn % 4:
+                at = 4096 * page + chance.randrange(4096)
+                view[at] ^= 255
+        if turn % 5 == 4:
+            memory.grow(1)
+            memory[len(memory) - 1] = 1
+        del view
+        if turn % 2:
+            instance.reset()
+            assert memory[:] == first, turn
+        else:
+            del instance, memory
+            again = prepared.instantiate()
+            assert again.exports.m[:] == first, turn
+            again.exports.m[0] = 1
+            del again
+
+
+def without_descriptors(mode: Mode) -> None:
+    """Nothing can be opened: the system cannot be asked which pages were written to."""
+    pool = pooled(GUEST, mode)
+    with pool.instance() as instance:
+        defile(instance.exports)
+    del instance
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    for _ in range(3):
+        with pool.instance() as instance:
+            assert_clean(instance.exports)
+            defile(instance.exports)
+            instance.reset()
+            assert_clean(instance.exports)
+            instance.exports.memory[5] = 1
+        del instance
+    print("fine")
+
+
+def test_without_descriptors() -> None:
+    assert child(without_descriptors, MODES[0]) == "fine\n"
+
+
+def test_pages_that_stay_in_memory_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    used = process()
+    gc.collect()
+    before = used.resident_pages
+    monkeypatch.setattr(mould, "PAGES", before + 10)
+    prepared = module(IMAGES["nothing"], MODES[0]).prepare()
+    made = [prepared.instantiate() for _ in range(3)]
+    for instance in made:
+        for page in range(6):
+            instance.exports.m[4096 * page] = 1
+    del instance, made
+    stay = 6 if used.fills_pages else 0
+    assert used.resident_pages == before + stay
+    made = [prepared.instantiate() for _ in range(3)]
+    assert used.resident_pages == before
+    assert not any(any(instance.exports.m[:]) for instance in made)
+    del made, prepared
+    gc.collect()
+    assert used.resident_pages == before

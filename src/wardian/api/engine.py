@@ -92,7 +92,7 @@ class Engine:
                     raise Refused(f"wardian runs on Linux x86-64 only so far, not {system.sysname} {system.machine}")
                 runtime.start(self._core)
                 core = runtime.core
-                runtime.types = NativeTypes(runtime.builtins.address, core["getbuffer"])
+                runtime.types = NativeTypes(runtime.make_func, core["getbuffer"])
                 runtime.make_heap = self._make_heap
                 calls.bind(runtime)
         runtime.watch_signals()

@@ -458,7 +458,8 @@ class Instance:
         if any(m.length > m.first_length and m.is_viewed() for m in data.memories):
             raise BufferError("the instance's memory has grown, and cannot shrink while there are views of it")
         plain = not store.has_heap()
-        restored = data.snapshot.restore(data) if plain and data.snapshot is not None else start_over(data)
+        known = plain and data.snapshot is not None
+        restored = data.snapshot.restore(data) >= 0 if known else start_over(data)
         if not restored:
             raise BufferError("the instance's memory could not be reset")
         if plain and data.snapshot is None:

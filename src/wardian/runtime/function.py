@@ -128,10 +128,10 @@ class HostFunc:
 class NativeTypes:
     """The types made by hand. One per process; made when the core glue is mapped."""
 
-    def __init__(self, builtins: int, getbuffer: int) -> None:
-        """``builtins`` is the builtins table, ``getbuffer`` the core glue function of that name."""
+    def __init__(self, make_func: Callable[[type, int, int, FuncInstance], Any], getbuffer: int) -> None:
+        """``make_func`` and ``getbuffer`` are the core glue functions of these names."""
         at = FUNC_OBJECT.at
-        self._builtins = builtins
+        self._make_func = make_func
         self._new = object_maker()
         self.Func, self._func_owner = make_type(
             "wardian.Func",
@@ -170,8 +170,7 @@ class NativeTypes:
 
     def func(self, instance: FuncInstance) -> Any:
         """A new ``Func``."""
-        words = _FUNC_WORDS.pack(instance.glue.entry, instance.ref, self._builtins)
-        return self._new(self.Func, _FUNC_FIRST, words, self._func_owner, instance)
+        return self._make_func(self.Func, instance.glue.entry, instance.ref, instance)
 
     def window(self, memory: int, owner: object) -> Any:
         """A new buffer exporter over the memory whose MEMORY is at this address, and which ``owner`` keeps alive."""
@@ -179,6 +178,3 @@ class NativeTypes:
 
 
 _WORD: Final = Packer("<Q")
-_FUNC_WORDS: Final = Packer("<3Q")
-_FUNC_FIRST: Final = FUNC_OBJECT.at["vectorcall"]
-"""The native fields of a ``Func`` lie side by side: vectorcall, funcref, builtins."""

@@ -217,12 +217,19 @@ class Viewed:
 class Image:
     """The initial contents of a memory, shared by all instances until they write."""
 
-    __slots__ = ("fd", "size")
+    __slots__ = ("_view", "fd", "size")
 
     def __init__(self, data: bytes | memoryview) -> None:
         """Raises ``OSError`` if the system has no file for it."""
         self.fd = anonymous_file(data)
         self.size = memoryview(data).nbytes
+        self._view: int | None = None
+
+    def view(self, process: Process) -> int:
+        """Address of its pages, to be read for as long as this lives. Raises ``MemoryError``."""
+        if self._view is None:
+            self._view = process.map_image(page_up(self.size), self.fd)
+        return self._view
 
 
 @final

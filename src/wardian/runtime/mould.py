@@ -33,6 +33,10 @@ SPARE: Final = 1024
 """How many shells beyond these all moulds of a process keep: each has some kilobytes, and a few mappings."""
 
 
+PAGES: Final = 4096
+"""How many pages of memory, filled anew, all shells of a process keep: 16 MiB."""
+
+
 @uncollected
 class Lease(int):
     """A shell's number, for as long as it is lent. Uncollected, so that it ends after every finaliser of a cycle."""
@@ -58,6 +62,7 @@ class Shell:
         "inhabited",
         "instance",
         "number",
+        "pages",
         "spoiled",
         "store",
     )
@@ -70,6 +75,8 @@ class Shell:
         self.spoiled = False
         self.inhabited = False
         """Has anything been made in it since it was last restored?"""
+        self.pages = 0
+        """How many pages of it are in memory."""
         self.current: Callable[[], Store | None] = _nobody
         self._hosts = hosts
         instance.snapshot = Snapshot(instance, mould.contents)
@@ -99,10 +106,12 @@ class Shell:
         if mould is None or self.spoiled or not mould.has_room():
             return
         if self.inhabited:
-            if not self.instance.snapshot.restore(self.instance):
+            pages = self.instance.snapshot.restore(self.instance, mould.pages_left())
+            if pages < 0:
                 return
             self._words[:] = self._saved
             self.inhabited = False
+            self.pages = pages
         mould.put(self)
 
 
@@ -140,6 +149,7 @@ class Mould:
         except IndexError:
             shell = Shell(self, *self._make())
         else:
+            self._process.resident_pages -= shell.pages
             if len(self.free) >= CERTAIN:
                 self._process.spare_shells -= 1
         lease = Lease(shell.number)
@@ -151,8 +161,13 @@ class Mould:
         count = len(self.free)
         return count < self.kept and (count < CERTAIN or self._process.spare_shells < SPARE)
 
+    def pages_left(self) -> int:
+        """How many pages of one more shell may stay in memory."""
+        return max(PAGES - self._process.resident_pages, 0)
+
     def put(self, shell: Shell) -> None:
         """Keep a shell that has been restored."""
+        self._process.resident_pages += shell.pages
         if len(self.free) >= CERTAIN:
             self._process.spare_shells += 1
         self.free.append(shell)
@@ -172,3 +187,4 @@ class Mould:
 def _forget(process: Process, free: list[Shell]) -> None:
     """A mould is gone with these shells."""
     process.spare_shells -= max(len(free) - CERTAIN, 0)
+    process.resident_pages -= sum(shell.pages for shell in free)

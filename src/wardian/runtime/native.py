@@ -70,6 +70,7 @@ class Native:
     def __init__(self) -> None:
         self.libc = Libc()
         self._functions: dict[int, Any] = {}
+        self._methods: list[Any] = []
 
     # -- address space -------------------------------------------------------------------------------------------------
 
@@ -88,6 +89,12 @@ class Native:
         # SAFETY: MAP_FIXED replaces only pages of a reservation the caller owns.
         got = self.libc.mmap(at, size, _PROT_READ | _PROT_WRITE, _MAP_PRIVATE | _MAP_FIXED, fd, 0)
         return bool(got == at)
+
+    def map_shown(self, size: int, fd: int) -> int | None:
+        """Address of a mapping of the first ``size`` bytes of ``fd`` that can only be read; ``None`` if there is no
+        room."""
+        at: int = self.libc.mmap(0, size, _PROT_READ, _MAP_PRIVATE, fd, 0)
+        return None if at == _MAP_FAILED else at
 
     def discard(self, at: int, size: int) -> bool:
         """Undo all writes to committed pages: mapped privately they show their file again, others are zero.
@@ -155,10 +162,15 @@ class Native:
             function = self._functions[address] = ctypes.PYFUNCTYPE(None, *[_WORD] * len(args))(address)
         function(*args)
 
-    def asker(self, address: int, count: int) -> Callable[..., int]:
-        """Generated glue of type ``i64 (words...)`` with ``count`` parameters as a callable; the GIL is held."""
-        # SAFETY: ``address`` is a core image function with exactly these parameters.
-        function: Callable[..., int] = ctypes.PYFUNCTYPE(_WORD, *[_WORD] * count)(address)
+    def builtin(self, name: str, address: int) -> Callable[..., Any]:
+        """Generated glue of type ``PyObject *(self, arguments, how many)`` as a builtin function."""
+        method = _MethodDef(name.encode(), address, _METH_FASTCALL, None)
+        self._methods.append(method)
+        make = ctypes.pythonapi["PyCFunction_NewEx"]
+        make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
+        # SAFETY: ``address`` is a core image function of this type, which looks at how many arguments it has and what
+        # they are; it is mapped, and the definition held, for the life of the process.
+        function: Callable[..., Any] = make(ctypes.addressof(method), None, None)
         return function
 
     # -- threads -------------------------------------------------------------------------------------------------------
@@ -264,6 +276,13 @@ class Block:
 
 
 # -- CPython types made by hand ----------------------------------------------------------------------------------------
+
+
+class _MethodDef(ctypes.Structure):
+    _fields_ = (("name", ctypes.c_char_p), ("meth", ctypes.c_void_p), ("flags", ctypes.c_int), ("doc", ctypes.c_char_p))
+
+
+_METH_FASTCALL: Final = 0x80
 
 
 class _Slot(ctypes.Structure):

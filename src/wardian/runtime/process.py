@@ -71,10 +71,12 @@ class Process:
         self.core: Mapping[str, int] = {}
         self.types: Any = None
         """The hand-made Python types (:class:`wardian.runtime.function.NativeTypes`), from :meth:`start` on."""
-        self.restore: Callable[[int, int, int, int], int] = lambda rows, checks, copies, discards: 2
+        self.restore: Callable[[int, int], int] = lambda rows, most: -2
         """See :class:`wardian.runtime.snapshot.Snapshot`."""
         self.place: Callable[[int, int, int, int], int] = lambda rows, count, to, source: 1
         """See :class:`wardian.runtime.memory.Initial`."""
+        self.make_func: Any = None
+        """See :meth:`wardian.runtime.function.NativeTypes.func`."""
         self.foreign_signals: Callable[[int], int] = lambda mask: 0
         """Of the signals in a mask, those whose handler is not ours: quicker than :meth:`watch_signals`."""
         self.stop_signal = signal.SIGRTMAX - 3
@@ -123,6 +125,12 @@ class Process:
         """Number -> :class:`wardian.runtime.mould.Shell`, of those that are lent."""
         self.spare_shells = 0
         """How many shells moulds keep beyond what each may in any case."""
+        self.resident_pages = 0
+        """How many pages shells that moulds keep have in memory."""
+        self.fills_pages: bool | None = None
+        """Does the system say which pages were written to (:func:`wardian.runtime.snapshot.fills_pages`)? ``None``:
+        nobody has asked yet."""
+        self._views: dict[int, int] = {}
         self.zeal = False
         """Collect at every allocation of heaps made from now on: for tests."""
 
@@ -156,9 +164,10 @@ class Process:
             for number in (signal.SIGSEGV, signal.SIGBUS):
                 self._install(symbols, number, "fault", alternate_stack=True)
             self._install(symbols, self.stop_signal, "interrupt", restart=True)
-            self.foreign_signals = n.asker(symbols["foreign_signals"], 1)
-            self.restore = n.asker(symbols["restore"], 4)
-            self.place = n.asker(symbols["place"], 4)
+            self.place = n.builtin("place", symbols["py_place"])
+            self.foreign_signals = n.builtin("foreign_signals", symbols["py_foreign_signals"])
+            self.restore = n.builtin("restore", symbols["py_restore"])
+            self.make_func = n.builtin("make_func", symbols["make_func"])
             self.core = symbols
             os.register_at_fork(after_in_child=self._after_fork)
 
@@ -342,6 +351,18 @@ class Process:
         with self.lock:
             self.places.release(at)
 
+    def map_image(self, size: int, fd: int) -> ImageView:
+        """What is in ``fd``, to be read. Raises ``MemoryError``."""
+        at = self.native.map_shown(size, fd)
+        if at is None:
+            raise MemoryError("the system has no room for another mapping")
+        self._views[at] = size
+        return ImageView(at)
+
+    def release_image(self, at: int) -> None:
+        """Called by :class:`ImageView` when nothing refers to it any more."""
+        self.native.release(at, self._views.pop(at))
+
     # -- code ----------------------------------------------------------------------------------------------------------
 
     def map_code(self, code: bytes, ranges: list[tuple[int, int, int]], owner: Callable[[], object]) -> CodeRegion:
@@ -452,6 +473,14 @@ class Place(int):
 
     def __del__(self, process: Callable[[], Process] = process) -> None:
         process().release_place(int(self))
+
+
+@uncollected
+class ImageView(int):
+    """Where an image is mapped to be read; see :class:`MemorySlot` for why it is a number."""
+
+    def __del__(self, process: Callable[[], Process] = process) -> None:
+        process().release_image(int(self))
 
 
 @uncollected

@@ -13,9 +13,13 @@ from typing import Final, final
 from wardian.runtime.instance import Instance
 from wardian.runtime.instantiate import placed_data
 from wardian.runtime.memory import Image
-from wardian.runtime.native import Block, page_up
+from wardian.runtime.native import PAGE, Block, page_up
+from wardian.runtime.process import Process
 from wardian.syntax.module import Slice
 from wardian.vm.layout import HEADER, MEMORY, TABLE
+
+FILLED: Final = 64
+"""If more pages of a memory were written to, they are given back instead of being filled again."""
 
 _SPARSE: Final = 16
 """An image is made of a memory only if it is at most this many times larger than the data in it."""
@@ -55,10 +59,11 @@ class Snapshot:
     """Of an instance that has just been made, or started over, and whose start function has not run.
 
     FAST: what does not change its size (nearly everything, nearly always) is restored by one call of glue, with the
-    rows it reads in one block: words that must be as expected, what to copy where, which pages to discard.
+    rows it reads in one block: words that must be as expected, what to copy where, which pages show what. A few pages
+    that were written to are filled again and stay; of many, all are given back to the system.
     """
 
-    __slots__ = ("_counts", "_memories", "_restore", "_rows", "_saved", "_tables", "_writes", "contents")
+    __slots__ = ("_memories", "_most", "_restore", "_rows", "_saved", "_tables", "_writes", "contents")
 
     def __init__(self, instance: Instance, contents: list[Contents] | None = None) -> None:
         """``contents`` are those of another instance of the same module with the same imports."""
@@ -83,11 +88,13 @@ class Snapshot:
         copies: list[tuple[int, memoryview[int]]] = []
         for first, end in _mutable(instance):
             copies.append((instance.block.address + first, instance.block.words[first >> 3 : end >> 3]))
-        discards: list[int] = []
-        for index, length in self._memories:
-            memory = instance.memories[index]
+        pages: list[int] = []
+        process = instance.store.process
+        for (index, length), content in zip(self._memories, self.contents, strict=True):
+            memory, image = instance.memories[index], content.image
             checks += memory.block.address + MEMORY.at["length"], length
-            discards += memory.base, page_up(length)
+            pages += memory.base, page_up(length)
+            pages += (0, 0) if image is None else (image.view(process), page_up(image.size))
         for index, words in self._tables:
             table = instance.tables[index]
             checks += table.block.address + TABLE.at["length"], len(words)
@@ -99,23 +106,64 @@ class Snapshot:
             self._saved.words[at : at + len(source)] = source
             rows += to, self._saved.address + 8 * at, source.nbytes
             at += len(source)
-        self._rows = Block(8 * (len(checks) + len(rows) + len(discards)))
-        self._rows.words[: len(checks) + len(rows) + len(discards)] = memoryview(array("Q", checks + rows + discards))
-        self._counts = len(checks) // 2, len(copies), len(discards) // 2
-        self._restore = instance.store.process.restore
+        words = array("Q", [len(checks) // 2, len(copies), len(self._memories), *checks, *rows, *pages])
+        self._rows = Block(8 * len(words))
+        self._rows.words[: len(words)] = memoryview(words)
+        self._restore = process.restore
+        self._most = FILLED if fills_pages(process) else 0
 
-    def restore(self, instance: Instance) -> bool:
-        """Undo what has happened to ``instance`` (or to one in the same memory); ``False`` if a memory cannot be
-        brought back (:meth:`MemoryInstance.restore`)."""
-        if self._restore(self._rows.address, *self._counts):
+    def restore(self, instance: Instance, most: int = FILLED) -> int:
+        """Undo what has happened to ``instance`` (or to one in the same memory); negative if a memory cannot be
+        brought back (:meth:`MemoryInstance.restore`), else how many pages stay in memory, at most ``most`` of each."""
+        stay = self._restore(self._rows.address, min(most, self._most))
+        if stay < 0:
             # Something has grown. Shrink it, and then the same again.
             for index, length in self._memories:
                 if not instance.memories[index].restore(length):
-                    return False
+                    return -1
             for index, words in self._tables:
                 instance.tables[index].restore(words)
-            if self._restore(self._rows.address, *self._counts):
-                return False
+            stay = self._restore(self._rows.address, 0)
+            if stay < 0:
+                return -1
         for index, at, data in self._writes:
             instance.memories[index].write(at, data)
-        return True
+        return stay
+
+
+def fills_pages(process: Process) -> bool:
+    """Does this system say, rightly, which pages were written to? Tried once: with four pages, two of an image."""
+    if process.fills_pages is None:
+        process.fills_pages = False
+        native = process.native
+        at = native.reserve(4 * PAGE)
+        if at is not None:
+            try:
+                process.fills_pages = _tried(process, at)
+            finally:
+                native.release(at, 4 * PAGE)
+    return process.fills_pages
+
+
+def _tried(process: Process, at: int) -> bool:
+    native, image = process.native, Image(b"image of" * (2 * PAGE // 8))
+    first = int.from_bytes(b"image of", "little")
+    rows = Block(8 * 7)
+    rows.words[:] = memoryview(array("Q", [0, 0, 1, at, 4 * PAGE, image.view(process), 2 * PAGE]))
+    if not native.commit(at, 4 * PAGE) or not native.map_private(at, 2 * PAGE, image.fd):
+        return False
+
+    def written() -> bool:
+        """Write to a page of the image and to another, read another of the image: are two written to?"""
+        native.poke(at + 8, 1)
+        native.poke(at + 3 * PAGE, 1)
+        return native.peek(at + PAGE) == first
+
+    def restored() -> bool:
+        words = native.words(at, 4 * PAGE >> 3)
+        return words[: 2 * PAGE >> 3].tolist() == [first] * (2 * PAGE >> 3) and not any(words[2 * PAGE >> 3 :])
+
+    return (
+        written() and process.restore(rows.address, 2) == 2 and restored()
+        and written() and process.restore(rows.address, 1) == 0 and restored()
+    )  # fmt: skip

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from wardian.compile.glue.direct import direct_text
 from wardian.compile.glue.roots import roots_text
 from wardian.compile.glue.text import TRAPPED, Text, check_interrupt, define, last_label, raise_error, take_gil
 from wardian.vm.builtins import SLOT
@@ -15,8 +16,6 @@ from wardian.vm.layout import (
     FUNCREF,
     HEADER,
     MAX_FRAMES,
-    PLACED,
-    PLACED_SIZE,
     STORE,
     THREAD,
     WINDOW_OBJECT,
@@ -28,8 +27,6 @@ FAULTS: Final = (7, 11)
 """SIGBUS and SIGSEGV, whose handler is ``fault``; that of the others is ``python_signal``."""
 _SIGACTION: Final = 256
 """Room for a ``struct sigaction`` (glibc on 64-bit Linux: 152 bytes, the handler first)."""
-
-_MADV_DONTNEED: Final = 4
 
 _BULK_CHUNK: Final = 1 << 20
 """Bytes moved between two looks at the store's interrupt word."""
@@ -67,8 +64,7 @@ def core_text(machine: Machine, preamble: str) -> str:
             _bulk("memory_fill"),
             _table_fill(),
             _INSTANCE_INIT,
-            _restore(),
-            _place(),
+            direct_text(),
             _getbuffer(),
         ]
     )
@@ -466,81 +462,6 @@ end:
   ret void
 }}
 """
-
-
-def _restore() -> str:
-    """``restore(rows, checks, copies, discards)``: native memory back to what it was, if no size has changed.
-
-    Rows are ``{address of a word, expected}``, then ``{to, from, bytes}``, then ``{pages, bytes}``: see
-    :class:`wardian.runtime.snapshot.Snapshot`. 0: done; 1: some word is not as expected, nothing done; 2: the system
-    refused.
-    """
-    t = Text()
-    bi = t.new("load ptr, ptr @wd_builtins, align 8")
-    _for_each(t, "checks", "%rows", 16)
-    found, expected = t.word(t.word("%checks_row", 0), 0, "i64"), t.word("%checks_row", 8, "i64")
-    t.branch(t.new(f"icmp ne i64 {found}, {expected}"), "one")
-    _next(t, "checks")
-    _for_each(t, "copies", "%checks_end", 24)
-    to, source, size = t.word("%copies_row", 0), t.word("%copies_row", 8), t.word("%copies_row", 16, "i64")
-    t.c(bi, "memmove", f"ptr {to}", f"ptr {source}", f"i64 {size}")
-    _next(t, "copies")
-    _for_each(t, "discards", "%copies_end", 16)
-    pages, size = t.word("%discards_row", 0), t.word("%discards_row", 8, "i64")
-    failed = t.c(bi, "madvise", f"ptr {pages}", f"i64 {size}", f"i32 {_MADV_DONTNEED}")
-    t.branch(t.new(f"icmp ne i32 {failed}, 0"), "two")
-    _next(t, "discards")
-    t.do("ret i64 0")
-    t.at("one")
-    t.do("ret i64 1")
-    t.at("two")
-    return define("i64 @restore(ptr %rows, i64 %checks, i64 %copies, i64 %discards) #0", t, "ret i64 2")
-
-
-def _place() -> str:
-    """``place(rows, count, to, source)``: data segments to where they belong in a memory; the GIL is held.
-
-    Rows are those of :data:`wardian.vm.layout.PLACED`; who calls this has seen to it that they lie within both.
-    """
-    t = Text()
-    bi = t.new("load ptr, ptr @wd_builtins, align 8")
-    _for_each(t, "count", "%rows", PLACED_SIZE)
-
-    def number(name: str) -> str:
-        at = t.new(f"getelementptr i8, ptr %count_row, i64 {PLACED[name]}")
-        return t.new(f"zext i32 {t.new(f'load i32, ptr {at}, align 4')} to i64")
-
-    start = number("start")
-    to = t.new(f"getelementptr i8, ptr %to, i64 {number('to')}")
-    source = t.new(f"getelementptr i8, ptr %source, i64 {start}")
-    size = t.new(f"sub i64 {number('stop')}, {start}")
-    t.c(bi, "memmove", f"ptr {to}", f"ptr {source}", f"i64 {size}")
-    _next(t, "count")
-    return define("i64 @place(ptr %rows, i64 %count, ptr %to, ptr %source) #0", t, "ret i64 0")
-
-
-def _for_each(t: Text, name: str, first: str, size: int) -> None:
-    """Begin a loop over ``%NAME`` rows of ``size`` bytes from ``first`` on, each ``%NAME_row``; :func:`_next` ends it.
-    """
-    before = t.label()
-    t.do(f"br label %{before}")
-    t.at(before)
-    t.do(f"%{name}_size = mul i64 %{name}, {size}")
-    t.do(f"%{name}_end = getelementptr i8, ptr {first}, i64 %{name}_size")
-    t.do(f"br label %{name}_head")
-    t.at(f"{name}_head")
-    t.do(f"%{name}_row = phi ptr [ {first}, %{before} ], [ %{name}_up, %{name}_more ]")
-    t.do(f"%{name}_done = icmp eq ptr %{name}_row, %{name}_end")
-    t.do(f"br i1 %{name}_done, label %{name}_out, label %{name}_body")
-    t.at(f"{name}_body")
-    t.do(f"%{name}_up = getelementptr i8, ptr %{name}_row, i64 {size}")
-
-
-def _next(t: Text, name: str) -> None:
-    t.do(f"br label %{name}_more")
-    t.at(f"{name}_more")
-    t.do(f"br label %{name}_head")
-    t.at(f"{name}_out")
 
 
 def _getbuffer() -> str:
