@@ -13,30 +13,28 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from operator import add
-from operator import sub as minus
 from typing import TYPE_CHECKING, Final, Literal, final
 
 from wardian.api.budget import Budget
+from wardian.api.initial import initial
 from wardian.compile.artifact import Functions
 from wardian.compile.baseline.heat import Heat
 from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.effort import GaveUp
 from wardian.compile.options import CodeOptions
 from wardian.compile.stack import with_deep_stack
-from wardian.digest import blake2b
+from wardian.digest import module_digest
 from wardian.errors import LimitExceeded, printable
 from wardian.runtime.function import HostFacts
 from wardian.runtime.glue import Glue
 from wardian.runtime.memory import Initial
 from wardian.runtime.native import Block
 from wardian.runtime.process import CodeRegion
-from wardian.syntax.module import DataSegment, Export
+from wardian.syntax.module import Export
 from wardian.syntax.types import FuncType
-from wardian.valid.constexpr import lone_integer
 from wardian.valid.context import ModuleContext
 from wardian.vm.abi import signature_code
-from wardian.vm.layout import PLACED_SIZE, InstanceLayout
+from wardian.vm.layout import InstanceLayout
 from wardian.vm.objects import has_objects
 
 if TYPE_CHECKING:
@@ -53,11 +51,6 @@ OPTIMISE_BELOW: Final = 400_000
 
 OPTIMISE_FUNCTION_BELOW: Final = 64 << 10
 """Bytes of a function's body up to which ``opt="auto"`` optimises it."""
-
-_IMAGE_FROM: Final = 64 << 10
-"""Bytes of initial data from which mapping an image beats copying segments."""
-_IMAGE_SPARSE: Final = 16
-"""An image is made only if it is at most this many times larger than the data in it."""
 
 _INLINE_STACK: Final = 3 << 20
 """Stack a thread must have beyond what guests may use before LLVM is run on it."""
@@ -81,7 +74,7 @@ def possible_keys(compiler: Compiler, config: Config, source: bytes) -> frozense
         usual += [("baseline", _tiers(heat, "O0")), ("baseline", _tiers(heat, "O2"))]
     else:
         usual.append((config.opt, ""))
-    digest = blake2b(source).digest()
+    digest = module_digest(source)
     return frozenset(
         _entry(compiler, digest, config.code(opt, exceptions=exceptions), config.features, tiers)
         for opt, tiers in usual
@@ -534,33 +527,5 @@ class ModuleCode:
         """See :class:`wardian.runtime.instance.Code`."""
         with self._lock:
             if self._initial is False:
-                self._initial = self._make_initial()
+                self._initial = initial(self.ctx, self.engine)
             return self._initial
-
-    def _make_initial(self) -> Initial | None:
-        """Memory 0's contents after instantiation, if every active segment lies at a constant place inside it."""
-        module = self.ctx.module
-        if not module.memories or module.imported_memories:
-            return None
-        placed = []
-        for item in module.datas.items:
-            if not isinstance(item, DataSegment):
-                placed.append(item[:3])
-            elif item.offset is not None and item.memory == 0:
-                constant = lone_integer(module.source, item.offset)
-                if constant is None:
-                    return None
-                placed.append((constant[1], *item.init))
-        ats, starts, stops = zip(*placed, strict=True) if placed else ((), (), ())
-        total = sum(stops) - sum(starts)
-        if total < _IMAGE_FROM:
-            return None
-        end = max(map(add, ats, map(minus, stops, starts)))
-        declared = module.memories[0]
-        if end > declared.limits.min << declared.page_size_log2 or end > _IMAGE_SPARSE * total:
-            return None
-        if max(end, len(module.source)) >= 1 << 32:
-            return None
-        rows = array("I", bytes(PLACED_SIZE * len(placed)))
-        rows[0::3], rows[1::3], rows[2::3] = array("I", ats), array("I", starts), array("I", stops)
-        return Initial(module.source, rows, end)

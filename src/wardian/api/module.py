@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple, final
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
-from wardian.binary.decode import MAGIC, decode
+from wardian.api.initial import settle_datas
+from wardian.binary.decode import MAGIC, decode, finish
 from wardian.compile.cache import VALID
 from wardian.compile.fingerprint import key
-from wardian.errors import InvalidError, printable
+from wardian.digest import Hashed
+from wardian.errors import BadInput, InvalidError, Refused, printable
 from wardian.limits import Limits
 from wardian.runtime.native import no_copy
 from wardian.syntax.module import ExternType, Kind
@@ -115,15 +117,35 @@ class Module:
         Raises :class:`MalformedError`, :class:`InvalidError`, :class:`LimitExceeded`, :class:`FeatureDisabled`.
         """
         self.engine = engine or default_engine()
-        config = self.engine.config
-        self.decl: ModuleDecl = decode(_binary(source, config), config.features, config.limits)
-        _check_shared(self.decl, config)
-        try:
-            self._ctx = validate_module(self.decl, config.features, config.limits)
-        except InvalidError:
-            from wardian.valid.driver import check_structure
+        self._begin(_binary(source, self.engine.config), None)
 
-            check_structure(self.decl, config.features, config.limits)
+    @classmethod
+    def of_hashed(cls, source: Hashed, engine: Engine) -> Module:
+        """As the constructor does, of bytes whose digest is being worked out (internal)."""
+        module = cls.__new__(cls)
+        module.engine = engine
+        module._begin(_binary(source.data(), engine.config), source)
+        return module
+
+    def _begin(self, source: bytes, hashed: Hashed | None) -> None:
+        config = self.engine.config
+        features, limits = config.features, config.limits
+        is_kept = self.engine.compiler.cache is not None
+        if is_kept and (hashed is None or hashed.data() is not source):
+            hashed = Hashed(source)
+        self.decl: ModuleDecl = decode(source, features, limits, later=is_kept)
+        try:
+            _check_shared(self.decl, config)
+            self._ctx = validate_module(self.decl, features, limits)
+            self._ctx.hashed = hashed
+            settle_datas(self._ctx, self.engine)
+        except (BadInput, Refused) as error:
+            # The first error is the one to report, and it may stand in what was not looked into.
+            finish(self.decl, features)
+            if isinstance(error, InvalidError):
+                from wardian.valid.driver import check_structure
+
+                check_structure(self.decl, features, limits)
             raise
         if not config.lazy:
             _validate_bodies(self._ctx, self.engine)

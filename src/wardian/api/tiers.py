@@ -27,6 +27,9 @@ _QUIET: Final = 0.05
 _PATIENCE: Final = 1.0
 """Seconds for which nothing is compiled elsewhere before a job begins, and seconds a job waits for that at most."""
 
+_SOON: Final = 0.03
+"""Seconds after which it is worth beginning: many a short program ends before, having got hot for the first time."""
+
 _MOMENT: Final = 0.01
 """Seconds after which one who waits for room in the queue looks again."""
 
@@ -36,7 +39,7 @@ class Worker:
     """Runs jobs one after the other on a thread of its own, which comes and goes. Thread-safe."""
 
     def __init__(self, begin: Callable[[], None]) -> None:
-        """``begin`` is called on the thread before its first job, and should not take long."""
+        """``begin`` is called on the thread some time before its first job, and should not take long."""
         self._begin = begin
         self._start_over()
         # LLVM must not be at work while the process takes its libraries apart.
@@ -79,7 +82,8 @@ class Worker:
         return True
 
     def _run(self) -> None:
-        self._do(self._begin)
+        if not self._hurry.wait(_SOON):
+            self._do(self._begin)
         while True:
             try:
                 job = self._jobs.get(timeout=_IDLE)

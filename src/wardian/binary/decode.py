@@ -11,7 +11,7 @@ from typing import Final
 
 from wardian.binary.body import check_bodies
 from wardian.binary.reader import END, Reader
-from wardian.binary.sections import SECTIONS
+from wardian.binary.sections import SECTIONS, later_datas
 from wardian.errors import FeatureDisabled, LimitExceeded, MalformedError
 from wardian.limits import Features, Limits
 from wardian.syntax.module import CustomSection, Module
@@ -19,6 +19,7 @@ from wardian.syntax.module import CustomSection, Module
 MAGIC: Final = b"\0asm"
 VERSION: Final = b"\1\0\0\0"
 CUSTOM: Final = 0
+_DATA: Final = 11
 _COMPONENT_LAYER: Final = b"\1\0"
 
 ORDER: Final = {section: place for place, section in enumerate(SECTIONS)}
@@ -30,27 +31,52 @@ def is_component(source: bytes) -> bool:
     return source[:4] == MAGIC and source[6:8] == _COMPONENT_LAYER
 
 
-def decode(source: bytes, features: Features = Features(), limits: Limits = Limits()) -> Module:  # noqa: B008
+def decode(
+    source: bytes,
+    features: Features = Features(),  # noqa: B008
+    limits: Limits = Limits(),  # noqa: B008
+    *,
+    later: bool = False,
+) -> Module:
     """The module that ``source`` encodes, not validated.
 
-    Raises :class:`MalformedError`, :class:`LimitExceeded` and :class:`FeatureDisabled`.
+    With ``later``, many data segments may be left for :func:`finish`. Raises :class:`MalformedError`,
+    :class:`LimitExceeded` and :class:`FeatureDisabled`.
     """
     limits.check("module_size", len(source))
     _header(source)
     module = Module(source)
     r = Reader(source, 8, len(source), features, limits)
     try:
-        _sections(r, module)
-        _agree(module)
+        try:
+            _sections(r, module, later)
+            _agree(module)
+        except MalformedError:
+            # What was left comes before whatever is wrong behind it.
+            _ = module.datas.items
+            raise
     except MalformedError as error:
-        # The first error of a file is the one to report, and it may stand in a body.
-        if module.bodies and error.offset is not None and error.offset > module.bodies[0][0]:
-            _first_error_in_bodies(module, features)
+        _first_error(module, features, error)
         raise
     return module
 
 
-def _sections(r: Reader, module: Module) -> None:
+def finish(module: Module, features: Features) -> None:
+    """Read what :func:`decode` has left for later. Raises as it does."""
+    try:
+        _ = module.datas.items
+    except MalformedError as error:
+        _first_error(module, features, error)
+        raise
+
+
+def _first_error(module: Module, features: Features, error: MalformedError) -> None:
+    """The first error of a file is the one to report, and it may stand in a body."""
+    if module.bodies and error.offset is not None and error.offset > module.bodies[0][0]:
+        _first_error_in_bodies(module, features)
+
+
+def _sections(r: Reader, module: Module, later: bool) -> None:
     total = r.end
     place = -1
     last = CUSTOM
@@ -78,7 +104,10 @@ def _sections(r: Reader, module: Module) -> None:
                 r.fail("unexpected content after last section: section out of order or repeated", at)
             place = ORDER[section]
             last = section
-            reader(r, module)
+            if later and section == _DATA:
+                later_datas(r, module, end)
+            else:
+                reader(r, module)
             if r.pos != end:
                 r.fail("section size mismatch", end)
         module.sections.append((section, start, end))

@@ -26,12 +26,14 @@ from wardian.errors import MalformedError
 from wardian.syntax.module import (
     KINDS,
     DataSegment,
+    DataSegments,
     ElemSegment,
     Export,
     ExternType,
     GlobalDecl,
     Import,
     Module,
+    Placed,
     Slice,
     TableDecl,
 )
@@ -289,10 +291,40 @@ def _data(r: Reader) -> DataSegment:
     return DataSegment("passive" if flags == 1 else "active", (first, first + size), memory, offset, start)
 
 
-def _datas(r: Reader, module: Module) -> None:
+LATER_FROM: Final = 1000
+"""Data segments that may be left for later; to read fewer takes no time."""
+
+
+def later_datas(r: Reader, module: Module, end: int) -> None:
+    """The data section, up to ``end``: its segments are read when they are asked for, if they are many.
+
+    They then raise what they would have raised now.
+    """
     count = r.count("data_segments")
+    source, pos, total, features, limits = r.source, r.pos, r.end, r.features, r.limits
+
+    def read() -> list[DataSegment | Placed]:
+        own = Reader(source, pos, total, features, limits)
+        found = _read_datas(own, count)
+        if own.pos != end:
+            own.fail("section size mismatch", end)
+        return found
+
+    if count < LATER_FROM:
+        module.datas = DataSegments(_read_datas(r, count))
+    else:
+        module.datas = DataSegments.later(count, read)
+        r.pos = end
+
+
+def _datas(r: Reader, module: Module) -> None:
+    module.datas = DataSegments(_read_datas(r, r.count("data_segments")))
+
+
+def _read_datas(r: Reader, count: int) -> list[DataSegment | Placed]:
     source, pos, end = r.source, r.pos, r.end
-    add = module.datas.items.append
+    found: list[DataSegment | Placed] = []
+    add = found.append
     (is_3, three), (is_2, two), (is_4, four), (is_1, one) = (_number(size) for size in (3, 2, 4, 1))
     for _ in range(count):
         # FAST: 64,000 segments of one real module are Placed. ``word`` is flags, opcode, number and ``end`` at once.
@@ -326,6 +358,7 @@ def _datas(r: Reader, module: Module) -> None:
         add(_data(r))
         pos = r.pos
     r.pos = pos
+    return found
 
 
 def _number(size: int) -> tuple[int, int]:

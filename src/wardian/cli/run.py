@@ -28,7 +28,7 @@ from wardian.cli.options import (
     wasm_help,
 )
 from wardian.cli.report import INTERRUPTED, CliError, safe, say
-from wardian.cli.source import is_compiled, read_program
+from wardian.cli.source import begin_program, is_compiled, read_program
 from wardian.cli.values import read_arguments, show
 from wardian.errors import printable
 from wardian.limits import BOUNDS, remedy
@@ -270,11 +270,13 @@ def main(argv: list[str]) -> int:
     directories = granted(options.dir, options.temporary, settings)
     if isolation is not None and any(not isinstance(host, str) for host, _, _ in directories):
         raise usage("--isolate has no folders in memory: no --temporary, no archive and no :overlay")
-    source = read_program(path)
+    program = begin_program(path)
 
+    # FAST: while these are loaded, the module is read.
     from wardian.api.module import Module
     from wardian.sandbox.run import run
 
+    source = read_program(path, program)
     engine = build_engine(
         level=level,
         checks=checks,
@@ -293,7 +295,7 @@ def main(argv: list[str]) -> int:
     arguments: list[object] = list(words)
     module: Module | bytes = source
     if isolation is None or options.invoke is not None or is_compiled(source):
-        module = Module.deserialize(source, engine) if is_compiled(source) else Module(source, engine)
+        module = Module.deserialize(source, engine) if is_compiled(source) else Module.of_hashed(program, engine)
         if options.invoke is None:
             _require_start(module, path)
         else:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import errno
-from typing import Final
+import os
+from typing import TYPE_CHECKING, Final
 
 from wardian.cli.report import CliError
+from wardian.digest import Hashed
+
+if TYPE_CHECKING:
+    from io import FileIO
 
 WASM: Final = b"\0asm"
 VERSION: Final = b"\1\0\0\0"
@@ -55,9 +60,26 @@ def describe(head: bytes) -> tuple[str, str | None]:
     return f"it begins with {head[:4].hex(' ')}, not 00 61 73 6d", None
 
 
-def read_program(path: str) -> bytes:
-    """As :func:`read_module`; it may also be a compiled module (:func:`is_compiled`)."""
-    return _read(path, compiled=True)
+def begin_program(path: str) -> Hashed:
+    """Begin to read the program at ``path``, for :func:`read_program`. Raises :class:`CliError`."""
+    file = _open(path)
+    size = os.fstat(file.fileno()).st_size
+
+    def read() -> bytes:
+        with file:
+            return file.read()
+
+    return Hashed(None, read, size)
+
+
+def read_program(path: str, program: Hashed) -> bytes:
+    """As :func:`read_module`, of what :func:`begin_program` has begun to read; it may also be a compiled module
+    (:func:`is_compiled`)."""
+    try:
+        data = program.data()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return data if is_compiled(data) else _checked(path, data)
 
 
 def is_compiled(data: bytes) -> bool:
@@ -70,22 +92,31 @@ def read_module(path: str) -> bytes:
 
     Raises :class:`CliError` when it cannot be read or is neither core Wasm nor a text that might be.
     """
-    return _read(path, compiled=False)
-
-
-def _read(path: str, *, compiled: bool) -> bytes:
-    try:
-        with open(path, "rb") as file:
+    with _open(path) as file:
+        try:
             data = file.read()
+        except OSError as error:
+            raise _unreadable(path, error) from None
+    return _checked(path, data)
+
+
+def _open(path: str) -> FileIO:
+    try:
+        return open(path, "rb", buffering=0)
     except FileNotFoundError:
         raise CliError(f"{path}: there is no such file", hint=_similar(path)) from None
     except IsADirectoryError:
         raise CliError(f"{path}: is a directory, not a module", hint=_modules_in(path)) from None
     except OSError as error:
-        reason = error.strerror or errno.errorcode.get(error.errno or 0, "unreadable")
-        raise CliError(f"{path}: cannot be read: {reason}") from None
-    if compiled and is_compiled(data):
-        return data
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: str, error: OSError) -> CliError:
+    reason = error.strerror or errno.errorcode.get(error.errno or 0, "unreadable")
+    return CliError(f"{path}: cannot be read: {reason}")
+
+
+def _checked(path: str, data: bytes) -> bytes:
     if data[:8] != WASM + VERSION:
         from wardian.text.parse import is_text
 

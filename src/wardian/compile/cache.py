@@ -34,7 +34,9 @@ _SECRET: Final = "key"
 _NEW: Final = ".new-"
 VALID: Final = "valid-"
 """What the name of a mark that a module was validated begins with."""
-_NAME: Final = re.compile(rf"(glue-|stencils-|{VALID})?[0-9a-f]{{40}}(-more)?")
+PLACED: Final = "placed-"
+"""What the name of an entry begins with that says where a module's data segments go."""
+_NAME: Final = re.compile(rf"(glue-|stencils-|{VALID}|{PLACED})?[0-9a-f]{{40}}(-more)?")
 
 LIMIT: Final = 2 << 30
 """Bytes all entries may take together, unless told otherwise."""

@@ -316,6 +316,8 @@ def _data_segments(instance: Instance, environment: _Environment, filled: bool) 
     code, block, module = instance.code, instance.block, instance.module
     source = memoryview(module.source)
     base = 0
+    if filled and module.datas.placed is not None:
+        return
     # FAST: what is there already is skipped as it stands, in bulk.
     for i, segment in module.datas.others() if filled else enumerate(module.datas):
         start, end = segment.init

@@ -7,7 +7,8 @@ to a store.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Literal, NamedTuple, NewType, TypeAlias, final, overload
 
 from wardian.record import Entity, Record, made
@@ -94,16 +95,42 @@ and where it and what follows its offset begin, in the source."""
 class DataSegments(Sequence[DataSegment]):
     """A module's data segments.
 
-    FAST: real modules have up to 64,000, nearly all :data:`Placed`; ``items`` keeps those as bare tuples.
+    FAST: real modules have up to 64,000, nearly all :data:`Placed`; ``items`` keeps those as bare tuples. They may be
+    left in the module's bytes until somebody asks for them (:meth:`later`).
     """
 
-    __slots__ = ("items",)
+    __slots__ = ("_count", "_items", "_read", "placed")
 
     def __init__(self, items: Iterable[DataSegment | Placed] = ()) -> None:
-        self.items: list[DataSegment | Placed] = list(items)
+        self._items: list[DataSegment | Placed] = list(items)
+        self._read: Callable[[], list[DataSegment | Placed]] | None = None
+        self._count = 0
+        self.placed: tuple[array[int], int] | None = None
+        """Of segments that are all active, in memory 0, at constants, and within its least size, once it is known:
+        where each goes and where its contents begin and end, one after the other, and where the last one in memory
+        ends."""
+
+    @classmethod
+    def later(cls, count: int, read: Callable[[], list[DataSegment | Placed]]) -> DataSegments:
+        """``count`` segments that ``read()`` gives when they are wanted; it raises what decoding raises."""
+        made = cls()
+        made._count, made._read = count, read
+        return made
+
+    @property
+    def is_read(self) -> bool:
+        return self._read is None
+
+    @property
+    def items(self) -> list[DataSegment | Placed]:
+        """All of them; read now, if they are not yet."""
+        read = self._read
+        if read is not None:
+            self._items, self._read = read(), None
+        return self._items
 
     def __len__(self) -> int:
-        return len(self.items)
+        return len(self._items) if self._read is None else self._count
 
     @overload
     def __getitem__(self, index: int) -> DataSegment: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import final
 
-from wardian.digest import blake2b
+from wardian.digest import Hashed, module_digest
 from wardian.errors import InvalidError
 from wardian.limits import Features, Limits
 from wardian.record import Entity
@@ -41,11 +41,13 @@ class ModuleContext(Entity):
     """Address type of each memory."""
     refs: set[int]
     """Functions that occur outside of bodies, so that ``ref.func`` may name them (spec: ``C.refs``)."""
+    hashed: Hashed | None = None
+    """The module's bytes, if somebody has begun to work out their digest."""
 
     @functools.cached_property
     def digest(self) -> bytes:
-        """Of the module's bytes: what it is known by wherever something about it is kept."""
-        return blake2b(self.module.source).digest()
+        """What the module is known by wherever something about it is kept."""
+        return module_digest(self.module.source) if self.hashed is None else self.hashed.digest()
 
     @property
     def imported_funcs(self) -> int:

@@ -49,7 +49,8 @@ def validate_module(module: Module, features: Features | None = None, limits: Li
     """Check a decoded module outside of its function bodies.
 
     Raises :class:`InvalidError`, with the offset of the expression, segment or section at fault;
-    :class:`FeatureDisabled`; :class:`LimitExceeded`; and :class:`MalformedError` from constant expressions.
+    :class:`FeatureDisabled`; :class:`LimitExceeded`; and :class:`MalformedError` from constant expressions. Data
+    segments that have not been read are left to :func:`validate_datas`, or to whoever knows that they are valid.
     """
     features = features or Features()
     limits = limits or Limits()
@@ -91,8 +92,20 @@ def validate_module(module: Module, features: Features | None = None, limits: Li
     _check_start(ctx)
     for segment in module.elems:
         _check_elem(ctx, validator, segment)
-    _check_datas(ctx, validator)
+    if module.datas.is_read:
+        _check_datas(ctx, validator)
     return ctx
+
+
+def validate_datas(ctx: ModuleContext) -> None:
+    """Check data segments that had not been read when :func:`validate_module` checked the rest. Raises as it does."""
+
+    def validator() -> Validator:
+        from wardian.valid.code import Validator
+
+        return Validator(ctx)
+
+    _check_datas(ctx, validator)
 
 
 def _place(module: Module, section: int) -> int | None:
