@@ -65,21 +65,25 @@ def address(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> 
     path that goes on, the access is inside the memory (explicit) or inside its reservation (guard).
     """
     type_ = lo.facts.memories[memory]
-    is64 = type_.limits.is64
-    # SAFETY: a memory whose length is no multiple of the system's page is accessible beyond its end.
-    whole_pages = type_.page_size_log2 == 16
-    guarded = lo.facts.options.checks == "guard" and whole_pages and not is64 and offset + size <= GUARD
+    by_pages = guarded(lo, memory) and offset + size <= GUARD
     b = lo.b
-    if guarded:
+    if by_pages:
         # SAFETY: index < 2^32 and offset + size <= GUARD, so the sum stays in the reservation of 4 GiB + GUARD.
         displacement = b.binary("add", index, const(offset, "i64")) if offset else index
     else:
         # SAFETY: inside the memory.
         displacement = checked(lo, memory, index, offset, size)
     # SAFETY: what compile/versions.py proved only decides whether LLVM may move the access, never where it goes.
-    may_trap = guarded and lo.proven is None
+    may_trap = by_pages and lo.proven is None
     lo.faults += may_trap
     return b.index(lo.memory_base(memory), displacement), may_trap or type_.shared
+
+
+def guarded(lo: Lowering, memory: int) -> bool:
+    """Do pages bound accesses of a memory, as far as their offset is not beyond the guard?"""
+    type_ = lo.facts.memories[memory]
+    # SAFETY: a memory whose length is no multiple of the system's page is accessible beyond its end.
+    return lo.facts.options.checks == "guard" and type_.page_size_log2 == 16 and not type_.limits.is64
 
 
 def checked(lo: Lowering, memory: int, index: Value, offset: int, size: int) -> Value:

@@ -15,6 +15,9 @@ from wardian.vm.traps import TrapCode
 
 _OOB: Final = TrapCode.MEMORY_OUT_OF_BOUNDS
 _TABLE: Final = TrapCode.TABLE_OUT_OF_BOUNDS
+_MOST_FEW: Final = 128
+"""Bytes up to which a copy or a fill of constant size is done in place."""
+_PIECE: Final = MappingProxyType({width: f"<{width} x i8>" for width in (1, 2, 4, 8, 16)})
 
 
 def load(lo: Lowering, fam: f.Load, imm: tuple[int, int, int]) -> None:
@@ -51,7 +54,11 @@ def memory_grow(lo: Lowering, fam: f.MemoryGrow, imm: int) -> None:
 
 def memory_fill(lo: Lowering, fam: f.MemoryFill, imm: int) -> None:
     is64 = lo.facts.memories[imm].limits.is64
+    few = _few(lo, imm)
     count, value, start = lo.pop_address(is64), lo.pop(), lo.pop_address(is64)
+    if few:
+        _fill_few(lo, imm, start, value, few)
+        return
     start, count = bounds.check_memory(lo, imm, start, count)
     lo.builtin("memory_fill", "void", bounds.pointer(lo, imm, start), value, count)
 
@@ -59,11 +66,56 @@ def memory_fill(lo: Lowering, fam: f.MemoryFill, imm: int) -> None:
 def memory_copy(lo: Lowering, fam: f.MemoryCopy, imm: tuple[int, int]) -> None:
     dst, src = imm
     dst64, src64 = lo.facts.memories[dst].limits.is64, lo.facts.memories[src].limits.is64
+    few = _few(lo, dst, src)
     count = lo.pop_address(dst64 and src64)
     source, target = lo.pop_address(src64), lo.pop_address(dst64)
+    if few:
+        _copy_few(lo, dst, target, src, source, few)
+        return
     target, count = bounds.check_memory(lo, dst, target, count)
     source, count = bounds.check_memory(lo, src, source, count)
     lo.builtin("memory_copy", "void", bounds.pointer(lo, dst, target), bounds.pointer(lo, src, source), count)
+
+
+def _few(lo: Lowering, *memories: int) -> int:
+    """How many bytes on top of the stack say, if it is a constant, and accesses take the place of a call; else 0."""
+    text = lo.stack[-1][0]
+    if lo.facts.options.opt != "O2" or lo.facts.is_stencil or not text.isdecimal() or int(text) > _MOST_FEW:
+        return 0
+    return int(text) if all(bounds.guarded(lo, memory) for memory in memories) else 0
+
+
+def _pieces(size: int) -> list[tuple[int, int]]:
+    """``(offset, bytes)`` of accesses that cover ``size`` bytes; the last may cover some a second time."""
+    width = next(width for width in (16, 8, 4, 2, 1) if width <= size)
+    whole = [(at, width) for at in range(0, size - width + 1, width)]
+    return [*whole, (size - width, width)] if size % width else whole
+
+
+def _copy_few(lo: Lowering, to: int, target: Value, from_: int, source: Value, size: int) -> None:
+    """All is read before anything is written, so it does not matter how the ranges overlap."""
+    pieces, values = _pieces(size), []
+    for at, width in pieces:
+        pointer, volatile = bounds.address(lo, from_, source, at, width)
+        values.append(lo.b.load(pointer, _PIECE[width], GUEST, volatile=volatile, align=1))
+    _write(lo, to, target, pieces, values)
+
+
+def _fill_few(lo: Lowering, memory: int, start: Value, value: Value, size: int) -> None:
+    pieces, b = _pieces(size), lo.b
+    byte = b.cast("trunc", value, "i8")
+    many = b.splat(byte, pieces[0][1])
+    _write(lo, memory, start, pieces, [many] * len(pieces))
+
+
+def _write(lo: Lowering, memory: int, start: Value, pieces: list[tuple[int, int]], values: list[Value]) -> None:
+    """Nothing is written where not all can be: so the last byte is touched before."""
+    if len(pieces) > 1:
+        pointer, volatile = bounds.address(lo, memory, start, sum(pieces[-1]) - 1, 1)
+        lo.b.load(pointer, "i8", GUEST, volatile=volatile, align=1)
+    for (at, width), value in zip(pieces, values, strict=True):
+        pointer, volatile = bounds.address(lo, memory, start, at, width)
+        lo.b.store(value, pointer, GUEST, volatile=volatile, align=1)
 
 
 def memory_init(lo: Lowering, fam: f.MemoryInit, imm: tuple[int, int]) -> None:

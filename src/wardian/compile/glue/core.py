@@ -30,6 +30,8 @@ _SIGACTION: Final = 256
 
 _BULK_CHUNK: Final = 1 << 20
 """Bytes moved between two looks at the store's interrupt word."""
+_BULK_FEW: Final = 1 << 16
+"""Bytes after which nobody looks."""
 
 # -- the core image ----------------------------------------------------------------------------------------------------
 
@@ -383,10 +385,20 @@ def _bulk(name: str) -> str:
     copy = name == "memory_copy"
     store = t.word("%ctx", HEADER.at["store"])
     bi = t.word("%ctx", HEADER.at["builtins"])
+    few, many = t.label(), t.label()
+    t.do(f"%few = icmp ule i64 %n, {_BULK_FEW}")
+    t.do(f"br i1 %few, label %{few}, label %{many}")
+    t.at(few)
+    if copy:
+        t.c(bi, "memmove", "ptr %d", "ptr %s", "i64 %n")
+    else:
+        t.c(bi, "memset", "ptr %d", "i32 %s", "i64 %n")
+    t.do("ret void")
+    t.at(many)
     t.do("%down = icmp ugt ptr %d, %s" if copy else "%down = icmp ne i32 0, 0")
     t.do("br label %head")
     t.at("head")
-    t.do("%done = phi i64 [ 0, %0 ], [ %next, %more ]")
+    t.do(f"%done = phi i64 [ 0, %{many} ], [ %next, %more ]")
     t.do("%left = sub i64 %n, %done")
     t.do(f"%big = icmp ugt i64 %left, {_BULK_CHUNK}")
     t.do(f"%now = select i1 %big, i64 {_BULK_CHUNK}, i64 %left")
