@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -344,3 +345,65 @@ def test_a_cycle_with_an_unused_instance_may_use_it_when_it_dies() -> None:
         gc.collect()
         assert_new(prepared.instantiate().exports)
     assert seen == [9, 9, 9]
+
+
+@every_mode
+def test_a_module_prepares_itself_for_the_same_imports(mode: Mode) -> None:
+    """Each instance is new, and has the imports and limits that were given for it, whatever was given before."""
+    made = wardian.Module(STATEFUL, module(STATEFUL, mode).engine)
+    add = {"e": {"f": lambda x: x + 1}}
+    other = {"e": {"f": lambda x: x - 1}}
+    alive = []
+    for i, imports in enumerate([add, add, add, add, other, add, other, other, other, add]):
+        limits = wardian.Limits(memory=65536) if i in (3, 8) else None
+        instance = made.instantiate(dict(imports), limits=limits)
+        assert_new(instance.exports)
+        assert instance.exports.out(4) == imports["e"]["f"](4)
+        if limits is None:
+            use_with(instance.exports, imports["e"]["f"])
+        else:
+            with pytest.raises(MemoryError):
+                instance.exports.memory.grow(1)
+        alive.append(instance if i % 3 == 0 else None)
+    assert len({i._data.store for i in alive if i is not None}) == 4
+
+
+def use_with(exports: Any, host: Callable[[int], int]) -> None:
+    exports.use()
+    exports.memory[3] = 1
+    assert exports.out(4) == host(4)
+
+
+def test_what_is_remembered_goes_with_other_imports() -> None:
+    class Host:
+        def __call__(self, x: int) -> int:
+            return x
+
+    made = wardian.Module(STATEFUL, module(STATEFUL, QUICK).engine)
+    host = Host()
+    gone = weakref.ref(host)
+    for _ in range(3):
+        made.instantiate({"e": {"f": host}})
+    del host
+    gc.collect()
+    assert gone() is not None
+    made.instantiate(IMPORTS)
+    gc.collect()
+    assert gone() is None
+
+
+def test_wrong_imports_are_wrong_each_time() -> None:
+    made = wardian.Module(STATEFUL, module(STATEFUL, QUICK).engine)
+    for _ in range(4):
+        with pytest.raises(wardian.LinkError, match=r"e\.f"):
+            made.instantiate({"e": {}})
+        with pytest.raises(TypeError, match="mapping"):
+            made.instantiate({"e": 5})  # type: ignore[dict-item]
+    none = wardian.Limits(instances=0)
+    for _ in range(4):
+        with pytest.raises(wardian.LimitExceeded):
+            made.instantiate(IMPORTS, limits=none)
+    beside = made.instantiate(IMPORTS)
+    for _ in range(3):
+        joined = made.instantiate(IMPORTS, beside=beside)
+        assert joined._data.store.root() is beside._data.store.root()

@@ -350,10 +350,14 @@ class Exports(Mapping[str, Any]):
 
     def __getattr__(self, name: str) -> Any:
         try:
-            return self[name]
+            found = self[name]
         except KeyError:
             known = ", ".join(printable(n) for n in list(self.__entries)[:20])
             raise AttributeError(f"no export {printable(name)!r}; there are: {known}") from None
+        if name[:1] != "_":
+            # FAST: an ordinary attribute from now on. Attributes of our own begin otherwise.
+            self.__dict__[name] = found
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.__entries)
@@ -362,7 +366,7 @@ class Exports(Mapping[str, Any]):
         return len(self.__entries)
 
     def __dir__(self) -> list[str]:
-        return [*self.__entries, *super().__dir__()]
+        return [*dict.fromkeys([*self.__entries, *super().__dir__()])]
 
     def __repr__(self) -> str:
         return f"<wardian exports: {', '.join(printable(n) for n in self.__entries)}>"

@@ -24,22 +24,25 @@ from wardian.vm.layout import FUNC_OBJECT, FUNCREF, HEADER, HOST, WINDOW_OBJECT
 class FuncInstance:
     """Everything Python knows of a function: what a ``Func`` object stands for."""
 
-    __slots__ = ("glue", "name", "owner", "ref", "store", "type", "type_index", "types")
+    __slots__ = ("glue", "name", "owner", "ref", "store", "type_index", "types")
 
     def __init__(
         self, store: Store, owner: object, ref: int, type_index: int, types: TypeContext, name: str, glue: Glue
     ) -> None:
         """``ref`` is the FUNCREF's address; the type is ``type_index`` of ``types``; ``glue`` is for it."""
-        comp = types.expand(type_index)
-        assert isinstance(comp, FuncType)
         self.store = store
         self.owner = owner
         self.ref = ref
-        self.type = comp
         self.type_index = type_index
         self.types = types
         self.name = name
         self.glue = glue
+
+    @property
+    def type(self) -> FuncType:
+        comp = self.types.expand(self.type_index)
+        assert isinstance(comp, FuncType)
+        return comp
 
 
 @final

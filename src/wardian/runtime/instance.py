@@ -239,8 +239,9 @@ class Instance:
 
     def func_instance(self, index: int) -> FuncInstance:
         """A description of the *defined* function ``index`` of the whole index space."""
-        type_index, name, glue = self.code.func_facts(index)
-        return FuncInstance(self.store, self, self.func_ref(index), type_index, self.code.ctx.types, name, glue)
+        code = self.code
+        type_index, name, glue = code.func_facts(index)
+        return FuncInstance(self.store, self, self.func_ref(index), type_index, code.ctx.types, name, glue)
 
 
 _OWNER: Final = HEADER.at["owner"]

@@ -14,6 +14,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from array import array
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar, final
 
@@ -226,6 +227,9 @@ def no_copy(self: object, protocol: object = None) -> NoReturn:
     raise TypeError(f"cannot copy or pickle {type(self).__name__!r} object")
 
 
+_ZERO: Final = array("Q", [0])
+
+
 @final
 class Block:
     """Zeroed memory at a fixed address, as machine words; lives as long as this object, or any part of it."""
@@ -234,13 +238,14 @@ class Block:
     __reduce_ex__ = no_copy
 
     def __init__(self, size: int) -> None:
-        size = max(size + 7 & -8, 8)
-        # SAFETY: the buffer belongs to this object; 16 spare bytes align it.
-        self._keeper: object = (buffer := ctypes.create_string_buffer(size + 16))
-        raw = ctypes.addressof(buffer)
-        self.address = (raw + 15) & -16
-        skip = self.address - raw
-        self.words = memoryview(buffer).cast("B")[skip : skip + size].cast("Q")
+        count = max(size + 7 >> 3, 1)
+        # FAST: an array is made in a sixth of the time that a buffer of ctypes takes.
+        # SAFETY: the array belongs to this object, and cannot move while it is viewed; a spare word aligns it.
+        self._keeper: object = (buffer := _ZERO * (count + 1))
+        raw, _ = buffer.buffer_info()
+        skip = raw >> 3 & 1
+        self.address = raw + 8 * skip
+        self.words = memoryview(buffer)[skip : skip + count]
 
     def part(self, offset: int, size: int) -> Block:
         """``size`` bytes of this block from ``offset`` on, both multiples of 16, as a block that keeps the whole."""
