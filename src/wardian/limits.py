@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, NamedTuple, TypeAlias, final
+from typing import Final, Literal, TypeAlias, final
 
 from wardian.errors import FeatureDisabled, LimitExceeded
-from wardian.record import Record
+from wardian.record import NamedTuple, Record
 
 PAGE = 65536
 UNLIMITED_FUEL: Final = (1 << 63) - 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import ast
+import copy
 import subprocess
 import sys
 import tomllib
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import pytest
 
 import wardian
 from tests.architecture.tree import PACKAGE, ROOT, sources
+from wardian import record
 
 LIGHT = frozenset({"wardian", "__future__"})
 """All that ``import wardian`` may load beyond what the interpreter has loaded anyway."""
@@ -35,6 +39,39 @@ def test_errors_and_limits_do_not_load_the_engine() -> None:
     ours = {name for name in loaded if name.startswith("wardian")}
     assert ours == {"wardian", "wardian.errors", "wardian.limits", "wardian.record"}
     assert not {"llvmlite", "ctypes"} & loaded
+
+
+def test_named_tuples_are_as_those_of_typing() -> None:
+    class Ours(record.NamedTuple):
+        x: int
+        y: str = "d"
+        z: int = 3
+
+        def twice(self) -> int:
+            return 2 * self.x
+
+    class Theirs(NamedTuple):
+        x: int
+        y: str = "d"
+        z: int = 3
+
+    calls: tuple[Callable[[Any], Any], ...] = (
+        lambda kind: kind(1), lambda kind: kind(1, "y"), lambda kind: kind(1, "y", 5), lambda kind: kind(x=1, z=9),
+        lambda kind: kind(1, z=2), lambda kind: kind(z=1, y=2, x=3), lambda kind: kind(1)._replace(y="q"),
+        lambda kind: kind(1)._asdict(), lambda kind: kind._fields, lambda kind: kind.__match_args__,
+        lambda kind: kind(), lambda kind: kind(1, 2, 3, 4), lambda kind: kind(1, x=2), lambda kind: kind(1, q=2),
+        lambda kind: kind(1, 2, 3, q=4), lambda kind: kind(1, 2, 3, x=4), lambda kind: kind(y=1),
+        lambda kind: kind(1, 2, y=4), lambda kind: copy.deepcopy(kind([1])), lambda kind: kind._make((1, 2, 3)),
+    )  # fmt: skip
+    for call in calls:
+        try:
+            want = call(Theirs)
+        except TypeError:
+            with pytest.raises(TypeError, match="has the fields x, y, z"):
+                call(Ours)
+        else:
+            assert call(Ours) == want
+    assert Ours(4).twice() == 8 and repr(Ours(1)) == "Ours(x=1, y='d', z=3)" and not hasattr(Ours(1), "__dict__")
 
 
 @pytest.mark.parametrize("command", ["--help", "--version", "run --help", "cache --help", "inspect --help"])

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from tests.valid.build import F32, F64, FUNCREF, I32, I64, V128, func_type, module, section, vec
 from wardian.binary.decode import decode
-from wardian.errors import FeatureDisabled
+from wardian.errors import FeatureDisabled, InvalidError
 from wardian.limits import Features
+from wardian.syntax import types
 from wardian.syntax.instructions import BY_NAME, ROWS
 from wardian.syntax.types import HeapType
+from wardian.valid import constant, constexpr
+from wardian.valid.code import Validator
 from wardian.valid.constexpr import _EVALUATORS, CONSTANT, evaluate, is_constant
+from wardian.valid.context import ModuleContext
 from wardian.valid.module import validate_module
 
 TYPES = section(1, vec(func_type(), b"\x5f\2\x7f\0\x78\1", b"\x5e\x7f\1"))
@@ -90,6 +94,19 @@ def test_value(code: int, body: bytes, value: object) -> None:
     )
     ctx = validate_module(decode(source))
     assert evaluate(ctx, ctx.module.globals[0].init, Record()) == value
+    assert constant.evaluate(ctx, ctx.module.globals[0].init, Record()) == value
+    # Whatever type is wanted, the quick way and the other agree on whether it is that.
+    for wanted in (types.I32, types.I64, types.F32, types.F64, types.V128):
+        says = [_verdict(module.check, ctx, wanted) for module in (constant, constexpr)]
+        assert says[0] == says[1]
+
+
+def _verdict(check: Callable[..., None], ctx: ModuleContext, wanted: types.ValType) -> str:
+    try:
+        check(ctx, lambda: Validator(ctx), ctx.module.globals[0].init, wanted, 1)
+    except InvalidError as error:
+        return str(error)
+    return "valid"
 
 
 def test_null_has_its_heap_type() -> None:

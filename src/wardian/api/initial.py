@@ -17,7 +17,7 @@ from wardian.compile.cache import PLACED
 from wardian.compile.fingerprint import key
 from wardian.runtime.memory import Initial
 from wardian.syntax.module import DataSegment
-from wardian.valid.constexpr import lone_integer
+from wardian.valid.constant import lone_integer
 from wardian.valid.module import validate_datas
 from wardian.vm.layout import PLACED_SIZE
 

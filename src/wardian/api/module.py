@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, NamedTuple, final
+from typing import TYPE_CHECKING, Final, final
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine, default_engine
@@ -16,6 +16,7 @@ from wardian.compile.fingerprint import key
 from wardian.digest import Hashed
 from wardian.errors import BadInput, InvalidError, Refused, printable
 from wardian.limits import Limits
+from wardian.record import NamedTuple
 from wardian.runtime.native import no_copy
 from wardian.syntax.module import ExternType, Kind
 from wardian.syntax.module import Module as ModuleDecl

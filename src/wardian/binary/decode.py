@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from wardian.binary.body import check_bodies
 from wardian.binary.reader import END, Reader
 from wardian.binary.sections import SECTIONS, later_datas
 from wardian.errors import FeatureDisabled, LimitExceeded, MalformedError
@@ -114,6 +113,8 @@ def _sections(r: Reader, module: Module, later: bool) -> None:
 
 
 def _first_error_in_bodies(module: Module, features: Features) -> None:
+    from wardian.binary.body import check_bodies
+
     try:
         check_bodies(module.source, module.bodies, features)
     except (FeatureDisabled, LimitExceeded):

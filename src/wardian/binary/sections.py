@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
-from wardian.binary.body import expression_end
 from wardian.binary.reader import END, Reader, unsigned
 from wardian.binary.types import (
     REC,
@@ -43,6 +42,9 @@ TABLE_WITH_INIT: Final = 0x40
 FUNC_NON_NULL: Final = ref(False, FUNC)
 
 _I32_CONST: Final = 0x41
+_I64_CONST: Final = 0x42
+_F32_CONST: Final = 0x43
+_F64_CONST: Final = 0x44
 _END_OPCODE: Final = 0x0B
 
 # Bits of the flags of an element segment.
@@ -58,16 +60,26 @@ def _expression(r: Reader) -> Slice:
     if after:
         r.pos = after
         return start, after
+    # FAST: hardly a module needs what that needs, the table of instructions, only to start.
+    from wardian.binary.body import expression_end
+
     r.pos = expression_end(r.source, start, r.end, r.features)
     return start, r.pos
 
 
 def _const_end(source: bytes, pos: int, end: int) -> int:
-    """Where the expression at ``pos`` ends if it is an ``i32.const`` of up to four bytes, which any bits may fill.
+    """Where the expression at ``pos`` ends if it is an ``i32.const`` or ``i64.const`` of up to four bytes, which any
+    bits may fill, or that of a float. 0: it is something else, or nearly at ``end``.
 
-    FAST: 64,000 data segments of one real module begin with such an expression. 0: it is something else.
+    FAST: 64,000 data segments of one real module begin with such an expression.
     """
-    if pos + 6 > end or source[pos] != _I32_CONST:
+    if pos + 10 > end:
+        return 0
+    opcode = source[pos]
+    if opcode in (_F32_CONST, _F64_CONST):
+        last = pos + (5 if opcode == _F32_CONST else 9)
+        return last + 1 if source[last] == _END_OPCODE else 0
+    if opcode not in (_I32_CONST, _I64_CONST):
         return 0
     pos += 1
     for last in range(pos, pos + 4):

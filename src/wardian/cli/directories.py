@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from wardian.cli.options import usage
 from wardian.cli.report import CliError, safe
+from wardian.record import NamedTuple
 
 if TYPE_CHECKING:
     from wardian.capability.filesystem.tree.tree import Tree

@@ -9,10 +9,11 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from wardian.cli.report import CliError
 from wardian.limits import BOUNDS, Limits, parse_size
+from wardian.record import NamedTuple
 
 if TYPE_CHECKING:
     import argparse

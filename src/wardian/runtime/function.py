@@ -9,9 +9,10 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from struct import Struct as Packer
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, final
 
 from wardian.errors import printable
+from wardian.record import NamedTuple
 from wardian.runtime.glue import Glue
 from wardian.runtime.native import Block, address_of, make_type, object_maker
 from wardian.runtime.store import Store

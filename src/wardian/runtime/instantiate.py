@@ -22,7 +22,7 @@ from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
 from wardian.syntax.module import ElemSegment, Slice
 from wardian.syntax.types import FUNC, ArrayType, HeapType, MemoryType, NumType, PackedType, RefType, StructType
-from wardian.valid.constexpr import evaluate
+from wardian.valid.constant import evaluate
 from wardian.vm import heap as places
 from wardian.vm.layout import ROOT, SEGMENT
 from wardian.vm.objects import storage_size, struct_layout

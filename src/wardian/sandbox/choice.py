@@ -7,12 +7,13 @@ error.
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal
 
 from wardian.api.config import Config
 from wardian.api.engine import Engine
 from wardian.api.profile import Profile
 from wardian.grants import ClockGrant, FrozenClock, RealClock, TerminalGrant
+from wardian.record import NamedTuple
 
 if TYPE_CHECKING:
     from wardian.isolation.policy import Isolation

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from wardian.errors import Frame, Interrupted, Trap
 from wardian.grants import Grants
 from wardian.limits import Limits, remedy
+from wardian.record import NamedTuple
 
 Imports: TypeAlias = "Mapping[str, Mapping[str, object]]"
 Unknown: TypeAlias = "Literal['trap', 'default'] | None"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Literal, NamedTuple, NewType, TypeAlias, final, overload
+from typing import Literal, NewType, TypeAlias, final, overload
 
-from wardian.record import Entity, Record, made
+from wardian.record import Entity, NamedTuple, Record, made
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, RefType, SubType, TableType, TagType
 
 FuncIdx = NewType("FuncIdx", int)

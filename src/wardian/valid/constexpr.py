@@ -2,7 +2,7 @@
 
 Invariant: an instruction is constant if and only if its family is in :data:`CONSTANT`, and every such family has an
 evaluator. What makes references is left to the :class:`Environment`; numbers are their bits, as unsigned integers
-(``v128``: 16 bytes).
+(``v128``: 16 bytes). Whoever is not :mod:`wardian.valid.constant` asks that.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, cast
 
 from wardian.binary.body import instructions
-from wardian.binary.reader import signed
 from wardian.syntax import families as f
-from wardian.syntax.instructions import PLAIN, Row
+from wardian.syntax.instructions import Row
 from wardian.syntax.module import Slice
-from wardian.syntax.types import I32, I64, ArrayType, FuncType, HeapType, StructType, ValType
+from wardian.syntax.types import ArrayType, FuncType, HeapType, StructType, ValType
 from wardian.valid.context import ModuleContext
 
 if TYPE_CHECKING:
@@ -52,9 +51,6 @@ def check(
     required``, ``unknown global`` ...), :class:`MalformedError`, :class:`FeatureDisabled`.
     """
     start, end = expr
-    number = lone_integer(ctx.module.source, expr)
-    if number is not None and number[0] is want:
-        return
     validator = new_validator()
     validator.begin(None, FuncType((), (want,)), [], start)
     for offset, row, imm in instructions(ctx.module.source, start, end, ctx.features):
@@ -70,22 +66,6 @@ def check(
         if isinstance(family, f.GlobalGet):
             _check_global(ctx, validator, cast(int, imm), visible_globals)
     validator.finish(end)
-
-
-def lone_integer(source: bytes, expr: Slice) -> tuple[ValType, int] | None:
-    """Type and bits of an expression that is one integer ``t.const`` and nothing more, else ``None``.
-
-    FAST: big modules have tens of thousands of data segments, and nearly all of their offsets are such.
-    """
-    start, end = expr
-    row = PLAIN[source[start]]
-    if row is None or type(row.family) is not f.Const:
-        return None
-    t = row.family.type
-    if t is not I32 and t is not I64:
-        return None
-    value, after = signed(source, start + 1, end, 8 * t.size)
-    return (t, value & ((1 << 8 * t.size) - 1)) if after == end - 1 else None
 
 
 def _check_global(ctx: ModuleContext, validator: Validator, index: int, visible: int) -> None:
@@ -146,9 +126,6 @@ def evaluate(ctx: ModuleContext, expr: Slice, env: Environment) -> object:
 
     Raises whatever ``env`` raises; nothing of its own.
     """
-    number = lone_integer(ctx.module.source, expr)
-    if number is not None:
-        return number[1]
     stack: list[object] = []
     for _, row, imm in instructions(ctx.module.source, expr[0], expr[1], ctx.features):
         _EVALUATORS[type(row.family)](ctx, env, stack, row.family, imm)

@@ -23,7 +23,7 @@ from wardian.syntax.types import (
     TagType,
     ref,
 )
-from wardian.valid.constexpr import check
+from wardian.valid.constant import check
 from wardian.valid.context import ModuleContext, check_val
 from wardian.valid.types import TypeContext, check_limits, is_defaultable
 

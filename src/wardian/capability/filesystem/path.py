@@ -23,7 +23,9 @@ import stat
 import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final, NamedTuple, Protocol, final
+from typing import Final, Protocol, final
+
+from wardian.record import NamedTuple
 
 PATH_MAX: Final = 4096
 """A path this long (with its terminator) is too long, on Linux and so here."""

@@ -6,9 +6,10 @@ import stat
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from types import MappingProxyType
-from typing import Final, NamedTuple, Protocol, final
+from typing import Final, Protocol, final
 
 from wardian.capability.poll import Waiter
+from wardian.record import NamedTuple
 
 
 @final

@@ -9,7 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, final
+from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from wardian.capability.clock import ClockKind, Clocks, FrozenClocks, HostClocks
 from wardian.capability.environment import arguments, variables
@@ -44,6 +44,7 @@ from wardian.grants import (
     TerminalGrant,
     TreeGrant,
 )
+from wardian.record import NamedTuple
 from wardian.syntax.types import FuncType
 from wardian.wasi.p1.fds import Fds, input_descriptor, output_descriptor, preopen_descriptor, socket_descriptor
 from wardian.wasi.p1.memory import GuestMemory, NoMemory

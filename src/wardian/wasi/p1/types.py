@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Any, Final, NamedTuple, final
+from typing import Any, Final, final
+
+from wardian.record import NamedTuple
 
 _CODES: Final = {"u8": ("B", 1), "u16": ("H", 2), "u32": ("I", 4), "u64": ("Q", 8), "s64": ("q", 8)}
 
