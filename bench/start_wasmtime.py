@@ -1,4 +1,8 @@
-"""A program from a cold or a warm start under wasmtime-py: ``PROGRAM cold|warm|save IMAGE``, a process each."""
+"""A program from a cold or a warm start under wasmtime-py, a process each: ``PROGRAM HOW FILE``.
+
+HOW is ``cold``, ``save`` (only to the compiled module FILE), ``warm`` (from there: the program's own file is not looked
+at), or ``cached`` (with Wasmtime's cache, as FILE configures it: the program is read and looked up by its contents).
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import json
 import sys
 
 
-def main(text: str, how: str, image: str) -> None:
+def main(text: str, how: str, file: str) -> None:
     """Imports as little as a user's script would."""
     import wasmtime as w
 
@@ -14,14 +18,16 @@ def main(text: str, how: str, image: str) -> None:
     config = w.Config()
     if "exceptions" in program["needs"]:
         config.wasm_exceptions = True
+    if how == "cached":
+        config.cache = file
     engine = w.Engine(config)
     if how == "warm":
-        module = w.Module.deserialize_file(engine, image)
+        module = w.Module.deserialize_file(engine, file)
     else:
         module = w.Module.from_file(engine, program["path"])
     if how == "save":
-        with open(image, "wb") as file:
-            file.write(module.serialize())
+        with open(file, "wb") as out:
+            out.write(module.serialize())
         return
     store = w.Store(engine)
     wasi = w.WasiConfig()

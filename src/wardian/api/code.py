@@ -122,6 +122,8 @@ class ModuleCode:
         self._key: str | None = None
         self._loaded = False
         self._cached: dict[int, int] = {}
+        self._was_cached = False
+        """Was there code of it in the cache?"""
         self._baseline: BaselineCompiler | None = None
         self._better: dict[int, int] = {}
         """Addresses of optimised code beside the baseline's."""
@@ -280,6 +282,7 @@ class ModuleCode:
             self._loaded = True
             if self._given is None and self.engine.compiler.cache is not None:
                 self._load()
+                self._was_cached = bool(self._cached)
             for index, address in self._cached.items():
                 if index not in self._resolved:
                     self._publish(index, address)
@@ -328,7 +331,7 @@ class ModuleCode:
                 with suppress(LimitExceeded, GaveUp), code._budget.compiling(better=True) as spend:
                     code._improve(*what, spend)
 
-        if self.engine.worker.submit(job):
+        if self.engine.worker.submit(job, again=self._was_cached):
             self._asked.add(what)
 
     def _improve(self, kind: str, index: int, site: int, spend: Callable[[float], None]) -> None:

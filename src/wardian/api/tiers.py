@@ -28,7 +28,9 @@ _PATIENCE: Final = 1.0
 """Seconds for which nothing is compiled elsewhere before a job begins, and seconds a job waits for that at most."""
 
 _SOON: Final = 0.03
-"""Seconds after which it is worth beginning: many a short program ends before, having got hot for the first time."""
+_LATER: Final = 0.15
+"""Seconds after which it is worth beginning: many a short program ends before, having got hot for the first time. What
+an earlier run had compiled has probably ended before it was worth it then, and will again."""
 
 _MOMENT: Final = 0.01
 """Seconds after which one who waits for room in the queue looks again."""
@@ -53,6 +55,7 @@ class Worker:
         self._closed = False
         self._busy = time.monotonic()
         self._hurry = threading.Event()
+        self._first_wait = _SOON
         self.failure: Exception | None = None
         """What the last job that failed raised: a bug of ours, though the guest goes on with the code it has."""
 
@@ -61,8 +64,11 @@ class Worker:
         the interpreter's lock, would take its time."""
         self._busy = time.monotonic()
 
-    def submit(self, job: Callable[[], None]) -> bool:
-        """Run ``job`` some time; ``False``: there is too much to do, or no thread to be had."""
+    def submit(self, job: Callable[[], None], *, again: bool = False) -> bool:
+        """Run ``job`` some time; ``False``: there is too much to do, or no thread to be had.
+
+        ``again``: it is for a program that has run before, and has had its code from then.
+        """
         if os.getpid() != self._process:
             # A forked child has neither the thread nor, perhaps, a lock that somebody would ever release.
             self._start_over()
@@ -74,6 +80,7 @@ class Worker:
             except queue.Full:
                 return False
             if self._thread is None:
+                self._first_wait = _LATER if again else _SOON
                 try:
                     self._thread = thread_with_stack(self._run, COMPILER_STACK)
                 except RuntimeError:
@@ -82,7 +89,7 @@ class Worker:
         return True
 
     def _run(self) -> None:
-        if not self._hurry.wait(_SOON):
+        if not self._hurry.wait(self._first_wait):
             self._do(self._begin)
         while True:
             try:
