@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import wardian
 from tests.support import EVERYTHING, NO_DATA, data_root
 from wardian.api.code import ModuleCode
 from wardian.cli.scripts import Script, Spectest
+from wardian.compile.baseline import steps
+from wardian.syntax.instructions import ROWS
 
 SEVERAL = """(module
   (type $two (func (param i32 f64) (result i64 f32)))
@@ -452,3 +455,41 @@ def test_what_the_suite_leaves_to_llvm(checks: str, monkeypatch: pytest.MonkeyPa
         Script(engine, spectest).run(path.read_bytes())
         refused |= {reason: path.name for code in made for reason in code.refused if reason not in LEFT_TO_LLVM}
     assert not refused
+
+
+def test_every_instruction_has_a_step() -> None:
+    assert not [row.name for row in ROWS if steps._step_of(row) is steps._refuse]
+
+
+WIDE = """(module
+  (func (export "add") (param i64 i64 i64 i64) (result i64 i64)
+    (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3)))
+  (func (export "sub") (param i64 i64 i64 i64) (result i64 i64) (i64.const 77)
+    (i64.sub128 (local.get 0) (local.get 1) (local.get 2) (local.get 3))
+    (local.set 0) (local.set 1) (drop) (local.get 1) (local.get 0))
+  (func (export "signed") (param i64 i64) (result i64 i64) (f64.const 1.5) (i64.const 2) (i64.const 3) (i64.const 4)
+    (i64.mul_wide_s (local.get 0) (local.get 1)) (local.set 0) (local.set 1)
+    i64.add i64.add i64.const 9 i64.ne (if (then (unreachable)))
+    f64.const 1.5 f64.ne (if (then (unreachable))) (local.get 1) (local.get 0))
+  (func (export "unsigned") (param i64 i64) (result i64 i64) (i64.mul_wide_u (local.get 0) (local.get 1))))"""
+
+
+def test_wide_arithmetic() -> None:
+    """Above operands in registers, of both kinds, and into locals."""
+    module = wardian.Module(WIDE, wardian.Engine(wardian.Config(cache=False, opt="baseline", features=EVERYTHING)))
+    exports = module.instantiate().exports
+    chance = random.Random(1)
+    mask, edges = (1 << 64) - 1, (0, 1, (1 << 64) - 1, 1 << 63, (1 << 63) - 1)
+
+    def halves(value: int) -> tuple[int, int]:
+        low, high = value & mask, value >> 64 & mask
+        return low - (low >> 63 << 64), high - (high >> 63 << 64)
+
+    for _ in range(200):
+        words = [chance.choice((*edges, chance.getrandbits(64))) for _ in range(4)]
+        one, two = words[0] | words[1] << 64, words[2] | words[3] << 64
+        assert exports.add(*words) == halves(one + two)
+        assert exports.sub(*words) == halves(one - two)
+        assert exports.unsigned(*words[:2]) == halves(words[0] * words[1])
+        assert exports.signed(*words[:2]) == halves(halves(words[0])[0] * halves(words[1])[0])
+    assert not module.code().refused

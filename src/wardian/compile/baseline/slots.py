@@ -1,4 +1,4 @@
-"""What the baseline compiler does with vectors and atomics: every operand in slots, and the result.
+"""What the baseline compiler does with vectors, atomics and wide arithmetic: operands in slots, and the result.
 
 Invariant: the halves of a vector are moved one by one but always together, so they lie in neighbouring slots.
 """
@@ -220,6 +220,17 @@ def atomic_call(c: Baseline, offset: int, row: Row, imm: tuple[int, int, int]) -
     d = c.slot(len(c.ops), WORD)
     c.emit(c.do[row.index].get(0), a=a, d=d[1], i=at, j=c.facts.memories_at)
     c.ops.append(d)
+
+
+def wide(c: Baseline, offset: int, row: Row, imm: None) -> None:
+    """Of wide arithmetic: operands in neighbouring slots, and both results in the first of them."""
+    assert row.params is not None and row.results is not None
+    a = 0
+    for _ in row.params:
+        a = take(c)
+    for _ in row.results:
+        c.ops.append(c.slot(len(c.ops), WORD))
+    c.emit(c.do[row.index].get(0), a=a)
 
 
 def fence(c: Baseline, offset: int, row: Row, imm: None) -> None:

@@ -440,7 +440,9 @@ def _on_slots(maker: Maker, flavour: Flavour) -> None:
     maker.single("select v", 0, select)
     for row in ROWS:
         family = row.family
-        if isinstance(family, f.AtomicFence):
+        if isinstance(family, f.WideBin | f.WideMul):
+            maker.single(f"do {row.name}", 0, partial(_wide, row=row))
+        elif isinstance(family, f.AtomicFence):
             maker.single(f"do {row.name}", 0, partial(_in_slots, row=row, imm=None, params=(), result=None))
         elif isinstance(family, f.AtomicWait | f.AtomicNotify):
             taken = (address, family.type, I64) if isinstance(family, f.AtomicWait) else (address, I32)
@@ -459,6 +461,14 @@ def _in_slots(t: Template, row: Row, imm: object, params: tuple[NumType, ...], r
     t.do(row, imm)
     if result is not None:
         t.result("")
+
+
+def _wide(t: Template, row: Row) -> None:
+    """Operands in neighbouring slots from ``A`` on, where the results go."""
+    assert row.params is not None and row.results is not None
+    push_slots(t, "A_s", row.params)
+    t.do(row)
+    t.results("A_s", (I64,) * len(row.results))
 
 
 def _exceptions(maker: Maker) -> None:

@@ -31,6 +31,7 @@ from wardian.compile.baseline.slots import (
     take,
     vector_const,
     whole_memory,
+    wide,
     works_on_slots,
 )
 from wardian.compile.baseline.tails import tail_call
@@ -517,6 +518,8 @@ _CONTROL: Final[Mapping[type[f.Family], Step]] = MappingProxyType(
         f.AtomicWait: atomic_call,
         f.AtomicNotify: atomic_call,
         f.AtomicFence: fence,
+        f.WideBin: wide,
+        f.WideMul: wide,
         **REFERENCE_STEPS,
         **OBJECT_STEPS,
     }
