@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from wardian.api.config import Config
     from wardian.api.engine import Engine
     from wardian.binary.custom import Names
+    from wardian.compile.ahead import Ahead
     from wardian.compile.baseline.driver import BaselineCompiler
     from wardian.compile.compiler import Compiler
     from wardian.compile.function import Resume
@@ -51,6 +52,9 @@ OPTIMISE_BELOW: Final = 400_000
 
 OPTIMISE_FUNCTION_BELOW: Final = 64 << 10
 """Bytes of a function's body up to which ``opt="auto"`` optimises it."""
+
+_AHEAD_FROM: Final = 64 << 10
+"""Bytes of code section from which some of it is compiled ahead of its first call."""
 
 _INLINE_STACK: Final = 3 << 20
 """Stack a thread must have beyond what guests may use before LLVM is run on it."""
@@ -125,6 +129,7 @@ class ModuleCode:
         self._was_cached = False
         """Was there code of it in the cache?"""
         self._baseline: BaselineCompiler | None = None
+        self._ahead: Ahead | None = None
         self._better: dict[int, int] = {}
         """Addresses of optimised code beside the baseline's."""
         self._better_key: str | None = None
@@ -248,8 +253,30 @@ class ModuleCode:
         with self._lock:
             if self._baseline is None:
                 self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
-            with self._budget.compiling():
-                return index, self._baseline.function(index, self._heat), 0
+                self._ahead = self._look_ahead()
+            ahead = self._ahead
+            with self._budget.compiling() as spend:
+                if ahead is None:
+                    return index, self._baseline.function(index, self._heat), 0
+                code = ahead.take(index)
+                if code is None:
+                    code = self._baseline.function(index, self._heat)
+                    ahead.calls(self._baseline.calls)
+                spend(ahead.spent())
+                return index, code, 0
+
+    def _look_ahead(self) -> Ahead | None:
+        """A fork that compiles what may be called, where that is worth while."""
+        engine, bodies = self.engine, self.ctx.module.bodies
+        worth_while = bodies[-1][1] - bodies[0][0] >= _AHEAD_FROM and not (self._cached or self.options.fuel)
+        if not engine.may_fork or not worth_while:
+            return None
+        seconds = engine.config.limits.compile_time
+        ahead = engine.compiler.ahead(self.ctx, self.options, self._heat, seconds)
+        if ahead is not None:
+            # When this process ends, it ends by itself.
+            weakref.finalize(self, ahead.close).atexit = False
+        return ahead
 
     def _by_stencils(self, indices: list[int]) -> list[tuple[int, bytes, int]]:
         """The baseline tier, and LLVM for what it does not do."""

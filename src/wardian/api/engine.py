@@ -80,6 +80,8 @@ class Engine:
         self._unsaved: dict[int, tuple[str, list[tuple[int, bytes, int]]]] = {}
         self._unsaved_bytes = 0
         self._flushes_at_exit = False
+        self.may_fork = False
+        """Is the process whoever made this engine's own, so that it may be forked?"""
 
     @functools.cached_property
     def process(self) -> Process:

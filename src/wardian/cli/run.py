@@ -290,6 +290,7 @@ def main(argv: list[str]) -> int:
         deterministic=options.deterministic,
         profile=profile,
     )
+    engine.may_fork = isolation is None
     if profile is not None:
         _require_all(engine, profile)
     arguments: list[object] = list(words)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal, Protocol, final
 
 from wardian.compile.artifact import Functions, decode_images, encode_images
+from wardian.compile.baseline.unsupported import Unsupported
 from wardian.compile.effort import GaveUp
 from wardian.compile.fingerprint import build_id, key
 from wardian.compile.link import Image
@@ -20,8 +21,10 @@ from wardian.vm.abi import function_symbol
 from wardian.vm.builtins import STUBS
 
 if TYPE_CHECKING:
+    from wardian.compile.ahead import Ahead
     from wardian.compile.baseline.driver import BaselineCompiler
     from wardian.compile.baseline.flavour import Flavour
+    from wardian.compile.baseline.heat import Heat
     from wardian.compile.baseline.library import Group, Library
     from wardian.compile.function import ModuleFacts, Resume
     from wardian.compile.llvm import Backend
@@ -397,6 +400,28 @@ class Compiler:
         library = self._library(wanted)
         return BaselineCompiler(ctx, library, lambda group: self._more(wanted, library, group))
 
+    def ahead(self, ctx: ModuleContext, options: CodeOptions, heat: Heat | None, seconds: float) -> Ahead | None:
+        """A fork that makes what :meth:`baseline` would make, for at most so much processor time; see
+        :mod:`wardian.compile.ahead`. ``None``: there can be none here."""
+        from wardian.compile.ahead import may_fork, start
+
+        if self._inside or not may_fork():
+            return None
+        from wardian.compile.baseline.driver import BaselineCompiler
+        from wardian.compile.baseline.flavour import flavour
+
+        library = self._library(flavour(ctx.module, options))
+
+        def begin() -> Callable[[int], tuple[bytes, list[int]]]:
+            baseline = BaselineCompiler(ctx, library, _not_here)
+
+            def make(index: int) -> tuple[bytes, list[int]]:
+                return baseline.function(index, heat), baseline.calls
+
+            return make
+
+        return start(len(ctx.module.funcs), begin, seconds)
+
     def _library(self, wanted: Flavour) -> Library:
         """The stencils of a flavour, from the cache or made now."""
         from wardian.compile.baseline.library import Library
@@ -466,6 +491,11 @@ class Compiler:
                     if self._libraries.get(self._stencils(wanted)) is library:
                         del self._libraries[self._stencils(wanted)]
             return library.groups[group]
+
+
+def _not_here(group: str) -> Group:
+    """Stencils that the library lacks are made by one process only."""
+    raise Unsupported(group)
 
 
 def _forget_signatures(images: dict[str, Image]) -> None:

@@ -34,12 +34,15 @@ class BaselineCompiler:
         self._facts = BaselineFacts(ctx.module, library, more)
         self._validator = Validator(ctx)
         self._pieces = Pieces(ctx, self._facts)
+        self.calls: list[int] = []
+        """The defined functions that the last one compiled calls by name: not always all."""
 
     def function(self, index: int, heat: Heat | None = None) -> bytes:
         """Validate and compile the defined function ``index``; ``heat``: count how often it runs.
 
         Raises as :func:`wardian.valid.driver.validate_body` does, and :class:`Unsupported`.
         """
+        self.calls = []
         if not self._facts.fuel:
             try:
                 return self._quickly(index, heat)
@@ -70,6 +73,9 @@ class BaselineCompiler:
             Pass(self._pieces, module.source, module.bodies[index][1], checker, lowering).run(pos)
         except MalformedError as error:
             raise in_function(error, len(module.imported_funcs) + index) from None
+        if lowering.calls:
+            imported = len(module.imported_funcs)
+            self.calls = [callee - imported for callee in dict.fromkeys(lowering.calls) if callee >= imported]
         return lowering.finish()
 
     def frame_map(self, index: int) -> FrameMap:

@@ -147,6 +147,7 @@ class Baseline:
         "_unwinding",
         "_words",
         "branch",
+        "calls",
         "do",
         "facts",
         "frames",
@@ -189,6 +190,8 @@ class Baseline:
         """What the function takes off the stack when it returns."""
         self.validator = validator
         self.loops = 0
+        self.calls: list[int] = []
+        """Functions of the whole index space that it calls by name, as far as the quick way has seen them."""
         self._index = index
         self._hot: list[Hot] = []
         self.tries: list[Frame] = []

@@ -301,6 +301,7 @@ class Pass:
             self._checker.push_all(piece.results)
         if piece.group is NO_GROUP:
             self._pieces.find_callee(piece)
+        low.calls.append(piece.imm)
         first = low.arguments(count)
         low.save_floats()
         code, d = 0, 0
