@@ -407,7 +407,7 @@ class ModuleCode:
             if self._loaded or self._cached:
                 for index, (at, size, entry) in functions.rows.items():
                     if index not in self._cached:
-                        self._map([(index, functions.blob[at : at + size], entry - at)])
+                        self._map([(index, bytes(functions.blob[at : at + size]), entry - at)])
             else:
                 self._loaded = True
                 self._map_all(functions)

@@ -391,7 +391,14 @@ def _code(r: Reader, module: Module) -> None:
     bodies = module.bodies
     for _ in range(n):
         at = pos
-        if pos < end and source[pos] < 0x80:
+        # FAST: ten thousands of these stand in a large module, nearly all of one or two bytes.
+        if pos + 1 < end and source[pos + 1] < 0x80:
+            size = source[pos]
+            pos += 1
+            if size >= 0x80:
+                size += (source[pos] << 7) - 0x80
+                pos += 1
+        elif pos < end and source[pos] < 0x80:
             size = source[pos]
             pos += 1
         else:

@@ -26,7 +26,7 @@ class Functions(Record):
     ``rows`` maps a function to ``(offset of its code, size, offset of its entry point)``, all in the blob.
     """
 
-    blob: bytes
+    blob: bytes | memoryview
     rows: Mapping[int, tuple[int, int, int]]
 
     @classmethod
@@ -43,7 +43,7 @@ class Functions(Record):
 
     def encode(self) -> bytes:
         table = b"".join(_ROW.pack(index, *row) for index, row in self.rows.items())
-        return _HEAD.pack(b"WFN1", len(self.rows)) + table + self.blob
+        return b"".join((_HEAD.pack(b"WFN1", len(self.rows)), table, self.blob))
 
     @classmethod
     def decode(cls, data: bytes) -> Functions | None:
@@ -54,7 +54,7 @@ class Functions(Record):
         if magic != b"WFN1" or start > len(data):
             return None
         table = _ROW.iter_unpack(memoryview(data)[_HEAD.size : start])
-        return cls(data[start:], {index: (at, size, entry) for index, at, size, entry in table})
+        return cls(memoryview(data)[start:], {index: (at, size, entry) for index, at, size, entry in table})
 
 
 _IMAGE: Final = struct.Struct("<HIIIH")

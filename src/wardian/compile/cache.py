@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MAGIC: Final = b"WARDIAN\x01"
 _MAC: Final = 32
+_KEY: Final = 32
 _SECRET: Final = "key"
 _NEW: Final = ".new-"
 VALID: Final = "valid-"
@@ -68,16 +69,15 @@ class Cache:
 
     def _load(self, folder: int, key: str) -> bytes | None:
         """Raises ``OSError``."""
-        secret, (data, used) = _read_secret(folder), _read(folder, key)
-        payload = memoryview(data)[len(_MAGIC) + _MAC :]
-        if secret is None or data[: len(_MAGIC)] != _MAGIC or len(data) < len(_MAGIC) + _MAC:
+        secret, (head, payload, used) = _read_secret(folder), _read(folder, key, len(_MAGIC) + _MAC)
+        if secret is None or head[: len(_MAGIC)] != _MAGIC or len(head) < len(_MAGIC) + _MAC:
             return None
-        if _mac(secret, key, payload) != data[len(_MAGIC) : len(_MAGIC) + _MAC]:
+        if _mac(secret, key, payload) != head[len(_MAGIC) :]:
             return None
         if abs(time.time() - used) > _HOUR:
             with suppress(OSError):
                 os.utime(key, dir_fd=folder, follow_symlinks=False)
-        return bytes(payload)
+        return payload
 
     def store(self, key: str, payload: bytes) -> None:
         """Keep ``payload`` under ``key``; quietly does nothing where the directory cannot be written."""
@@ -190,13 +190,14 @@ def _take_turns(folder: int) -> None:
             return  # a file system without locks
 
 
-def _read(folder: int, name: str) -> tuple[bytes, float]:
-    """A file's content, and when it was used. Raises ``OSError`` if it is not a plain file of ours alone to write."""
-    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
+def _read(folder: int, name: str, head: int) -> tuple[bytes, bytes, float]:
+    """A file's first bytes, the rest, and when it was used. Raises ``OSError`` if it is not a plain file of ours alone
+    to write."""
+    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb", buffering=0) as file:
         status = os.fstat(file.fileno())
         if not S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise PermissionError(f"{name} is not private")
-        return file.read(), status.st_mtime
+        return file.read(head), file.read(), status.st_mtime
 
 
 def _replace(folder: int, name: str, data: bytes) -> None:
@@ -221,13 +222,13 @@ def _mac(secret: bytes, key: str, payload: bytes | memoryview) -> bytes:
 def _read_secret(folder: int) -> bytes | None:
     """The directory's key; ``None`` if there is none, or no usable one."""
     try:
-        secret, _ = _read(folder, _SECRET)
+        secret, more, _ = _read(folder, _SECRET, _KEY)
     except OSError:
         return None
-    return secret if len(secret) == 32 else None
+    return secret if len(secret) == _KEY and not more else None
 
 
 def _make_secret(folder: int) -> bytes | None:
     """A key for a directory without one. Of several processes that make one, the last decides for all."""
-    _replace(folder, _SECRET, os.urandom(32))
+    _replace(folder, _SECRET, os.urandom(_KEY))
     return _read_secret(folder)

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from typing import Any, Final, NoReturn, TypeVar, final
 
 PAGE: Final = 4096
+_LARGE: Final = 64 << 10
+"""Bytes of which there should be no more copies than needed."""
 
 T = TypeVar("T")
 
@@ -144,7 +146,9 @@ class Native:
     def write(self, at: int, data: bytes | bytearray | memoryview) -> None:
         """Copy bytes to committed memory."""
         # SAFETY: callers checked that len(data) bytes are committed at ``at``.
-        if len(data):
+        if len(data) >= _LARGE:
+            memoryview((ctypes.c_char * len(data)).from_address(at)).cast("B")[:] = data
+        elif len(data):
             ctypes.memmove(at, bytes(data), len(data))
 
     def read(self, at: int, size: int) -> bytes:

@@ -365,7 +365,9 @@ class Process:
 
     # -- code ----------------------------------------------------------------------------------------------------------
 
-    def map_code(self, code: bytes, ranges: list[tuple[int, int, int]], owner: Callable[[], object]) -> CodeRegion:
+    def map_code(
+        self, code: bytes | memoryview, ranges: list[tuple[int, int, int]], owner: Callable[[], object]
+    ) -> CodeRegion:
         """Map position-independent guest code and register its functions; unmapped when the region is dropped.
 
         ``ranges`` are ``(offset, size, function index)`` by offset. ``owner()`` names functions in backtraces, or is
