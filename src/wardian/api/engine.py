@@ -10,7 +10,6 @@ import weakref
 from typing import TYPE_CHECKING, Final, final
 
 from wardian.api.config import Config
-from wardian.api.tiers import Worker
 from wardian.compile.cache import Cache
 from wardian.compile.compiler import Compiler
 from wardian.errors import LimitExceeded, Refused
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from wardian.api.collector import CollectorCode
+    from wardian.api.tiers import Worker
 
 _LAYOUT_LIMIT: Final = 1 << 31
 _UNSAVED: Final = 64 << 20
@@ -107,6 +107,8 @@ class Engine:
     @functools.cached_property
     def worker(self) -> Worker:
         """Optimises in the background."""
+        from wardian.api.tiers import Worker
+
         return Worker(self.compiler.begin)
 
     @functools.cached_property

@@ -164,6 +164,8 @@ class Module:
     @functools.cached_property
     def name(self) -> str | None:
         """The module's own name, from its name section."""
+        if all(section.name != "name" for section in self.decl.customs):
+            return None
         from wardian.binary.custom import names
 
         return names(self.decl).module()

@@ -10,7 +10,6 @@ import fcntl
 import os
 import stat
 import struct
-import termios
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, final
 
@@ -131,6 +130,8 @@ class HostInput:
 
     def available(self) -> int:
         try:
+            import termios  # Here, as hardly a guest asks.
+
             (count,) = struct.unpack("i", fcntl.ioctl(self._fd, termios.FIONREAD, b"\0" * 4))
         except OSError:
             return 1

@@ -29,7 +29,6 @@ from wardian.cli.options import (
 )
 from wardian.cli.report import INTERRUPTED, CliError, safe, say
 from wardian.cli.source import begin_program, is_compiled, read_program
-from wardian.cli.values import read_arguments, show
 from wardian.errors import printable
 from wardian.limits import BOUNDS, remedy
 
@@ -165,6 +164,8 @@ def _arguments(module: Module, path: str, function: str, words: list[str]) -> li
             f"{path}: exports no function {printable(function)!r}",
             hint=f"it exports {', '.join(map(printable, near))}" if near else None,
         )
+    from wardian.cli.values import read_arguments
+
     return read_arguments(function, functions[function].params, words)
 
 
@@ -332,6 +333,8 @@ def main(argv: list[str]) -> int:
     if options.changes:
         show_changes(directories)
     if result.status == "exited" and options.invoke is not None and isinstance(module, Module):
+        from wardian.cli.values import show
+
         for value, type_ in zip(result.values, _functions(module)[options.invoke].results, strict=True):
             print(show(value, type_))
     return _finish(result, path)

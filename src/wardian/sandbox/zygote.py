@@ -50,7 +50,7 @@ _NOT_NEEDED: Final = ("wardian.cli", "wardian.compat", "wardian.__main__", "ward
 
 
 _CODECS: Final = tuple(f"encodings.{name}" for name in ("ascii", "latin_1", "unicode_escape", "utf_8"))
-LATE: Final = ("hashlib", "json", "locale", "pathlib", "unicodedata", *_CODECS)
+LATE: Final = ("hashlib", "json", "locale", "pathlib", "termios", "unicodedata", *_CODECS)
 """Of the standard library, what is imported only where it is needed: there are no files by then."""
 
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Final, TypeAlias, final
 
 from wardian.capability.clock import ClockKind, Clocks, FrozenClocks, HostClocks
 from wardian.capability.environment import arguments, variables
-from wardian.capability.filesystem.host import open_directory
 from wardian.capability.filesystem.types import Directory
 from wardian.capability.poll import Waiter
 from wardian.capability.random import HostRandom, Random, SeededRandom
@@ -204,6 +203,8 @@ def _directories(grants: Grants, clocks: Clocks, quota: Quota | None) -> Iterato
             device = devices.setdefault(id(grant.tree), len(devices) + 1)
             yield grant.guest, grant.tree.mount(grant.readonly, clocks.now[ClockKind.REALTIME], device)
             continue
+        from wardian.capability.filesystem.host import open_directory  # Here, as many guests have no directories.
+
         yield grant.guest, metered(open_directory(grant.host, readonly=grant.readonly))
 
 
