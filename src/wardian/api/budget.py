@@ -7,12 +7,34 @@ much as :mod:`wardian.compile.effort` lets it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
+from collections.abc import Callable
 from typing import final
 
 from wardian.limits import Limits, exceeded
+
+
+@final
+class Compiling:
+    """See :meth:`Budget.compiling`."""
+
+    # FAST: a generator takes three times as long, for each function that is compiled.
+    __slots__ = ("_began", "_better", "_budget")
+
+    def __init__(self, budget: Budget, better: bool) -> None:
+        self._budget = budget
+        self._better = better
+        self._began = 0.0
+
+    def __enter__(self) -> Callable[[float], None]:
+        self._budget.check(better=self._better)
+        self._began = time.thread_time()
+        return self._spend
+
+    def __exit__(self, *error: object) -> None:
+        self._spend(time.thread_time() - self._began)
+
+    def _spend(self, seconds: float) -> None:
+        self._budget.spend(seconds, better=self._better)
 
 
 @final
@@ -26,17 +48,11 @@ class Budget:
         self._seconds = {False: 0.0, True: 0.0}
         self._size = 0
 
-    @contextmanager
-    def compiling(self, *, better: bool = False) -> Iterator[Callable[[float], None]]:
+    def compiling(self, *, better: bool = False) -> Compiling:
         """For the time of compiling something, on the thread that does it; ``better``: it has code already, and gets
         some that is faster. Gives what is to be told the seconds that other processes take. Raises
         :class:`LimitExceeded`."""
-        self.check(better=better)
-        began = time.thread_time()
-        try:
-            yield partial(self.spend, better=better)
-        finally:
-            self.spend(time.thread_time() - began, better=better)
+        return Compiling(self, better)
 
     def check(self, *, better: bool = False) -> None:
         """May anything more be compiled? Raises :class:`LimitExceeded`."""

@@ -89,7 +89,9 @@ class Worker:
         return True
 
     def _run(self) -> None:
-        if not self._hurry.wait(self._first_wait):
+        # While much is compiled, a program begins that may well end soon; and another processor has that to do, too.
+        self.busy()
+        if self._let_pass(self._first_wait):
             self._do(self._begin)
         while True:
             try:
@@ -101,7 +103,7 @@ class Worker:
                     self._thread = None
                     return
             if job is not None:
-                self._let_pass()
+                self._let_pass(_QUIET)
             if job is None or self._closed:
                 return
             self._do(job)
@@ -112,12 +114,13 @@ class Worker:
         except Exception as failure:  # noqa: BLE001 - whatever it is, the code that runs is right as it is
             self.failure = failure
 
-    def _let_pass(self) -> None:
-        """Until nobody has been busy for a while, but not for long, and not if somebody waits for us."""
+    def _let_pass(self, quiet: float) -> bool:
+        """Until nobody has been busy for so many seconds, but not for long; ``False``: somebody waits for us."""
         until = time.monotonic() + _PATIENCE
-        while (now := time.monotonic()) < until and now - self._busy < _QUIET:
-            if self._hurry.wait(self._busy + _QUIET - now):
-                return
+        while (now := time.monotonic()) < until and now - self._busy < quiet:
+            if self._hurry.wait(self._busy + quiet - now):
+                return False
+        return True
 
     def close(self) -> None:
         """Wait for the job at hand and take no more."""
