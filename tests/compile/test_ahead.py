@@ -36,7 +36,6 @@ def test_what_is_called_comes_first_and_then_what_that_may_call() -> None:
     assert ahead.take(0) is None
     ahead.calls([3, 1])
     assert fork.step()
-    assert ahead.spent() >= 0
     assert ahead.take(3) == _code(3)
     assert ahead.take(2) is None
     # The second is seen to, and the third was taken, so whom it calls is wanted.

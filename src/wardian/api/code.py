@@ -255,14 +255,13 @@ class ModuleCode:
                 self._baseline = self.engine.compiler.baseline(self.ctx, self.options)
                 self._ahead = self._look_ahead()
             ahead = self._ahead
-            with self._budget.compiling() as spend:
+            with self._budget.compiling():
                 if ahead is None:
                     return index, self._baseline.function(index, self._heat), 0
                 code = ahead.take(index)
                 if code is None:
                     code = self._baseline.function(index, self._heat)
                     ahead.calls(self._baseline.calls)
-                spend(ahead.spent())
                 return index, code, 0
 
     def _look_ahead(self) -> Ahead | None:

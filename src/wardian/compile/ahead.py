@@ -33,8 +33,8 @@ _LIST: Final = 1 << 20
 _CODE: Final = 64 << 20
 """Bytes of code; more is not made."""
 
-_COUNT, _SPENT, _HEAD = range(3)
-"""Words at the beginning: entries of the list so far; microseconds of processor time that the fork has used."""
+_HEAD: Final = 1
+"""Words at the beginning: entries of the list so far."""
 _BEGUN: Final = 1
 _FAILED: Final = 2
 """Instead of where a function's code is, ``position << 32 | size``: it comes next; it does not come."""
@@ -44,7 +44,10 @@ _CALLED: Final = 1 << 31
 _PATIENCE: Final = 0.05
 """Seconds to wait for a function that is being made; if that is not enough, one does not wait any more."""
 _MOMENT: Final = 0.0002
-_IDLE: Final = 60.0
+_LONG: Final = 1 << 30
+_LONGEST: Final = 0.05
+"""Seconds between two looks at what the other side has written."""
+_IDLE: Final = 10.0
 """Seconds without work after which the fork ends."""
 
 _TASKS: Final = "/proc/self/task"
@@ -59,7 +62,7 @@ class Shared:
         """Raises ``OSError``."""
         head, listed = 8 * (_HEAD + functions), 4 * _LIST
         whole = memoryview(mmap.mmap(-1, head + listed + _CODE))
-        self.words = whole[: 8 * _HEAD].cast("Q")
+        self.count = whole[: 8 * _HEAD].cast("Q")
         self.where = whole[8 * _HEAD : head].cast("Q")
         """Of each function its code."""
         self.list = whole[head : head + listed].cast("I")
@@ -74,7 +77,6 @@ class Ahead:
         self._pid = pid
         self._shared = shared
         self._count = 0
-        self._spent = 0
         self._waits = True
 
     def take(self, index: int) -> bytes | None:
@@ -98,12 +100,7 @@ class Ahead:
         count = self._count
         if count < _LIST:
             self._shared.list[count] = entry
-            self._count = self._shared.words[_COUNT] = count + 1
-
-    def spent(self) -> float:
-        """Seconds of processor time that the fork has used since the last call."""
-        before, self._spent = self._spent, self._shared.words[_SPENT]
-        return (self._spent - before) / 1e6
+            self._count = self._shared.count[0] = count + 1
 
     def close(self) -> None:
         """End the fork; what has been made is there."""
@@ -154,14 +151,15 @@ def _live(begin: Callable[[], Make], seconds: float, shared: Shared, parent: int
         os.closerange(0, os.sysconf("SC_OPEN_MAX"))
         # The parent's objects stay shared if nobody looks through them.
         gc.disable()
-        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(seconds), resource.RLIM_INFINITY))
+        resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(min(seconds, _LONG)), resource.RLIM_INFINITY))
         fork = Fork(begin(), shared)
-        idle = time.monotonic() + _IDLE
-        while os.getppid() == parent and not fork.is_full and time.monotonic() < idle:
+        worked = time.monotonic()
+        while os.getppid() == parent and not fork.is_full and (idle := time.monotonic() - worked) < _IDLE:
             if fork.step():
-                idle = time.monotonic() + _IDLE
+                worked = time.monotonic()
             else:
-                time.sleep(_MOMENT)
+                # The longer nothing was wanted, the less it matters when the next is.
+                time.sleep(min(max(_MOMENT, idle / 20), _LONGEST))
     finally:
         os._exit(0)
 
@@ -194,7 +192,7 @@ class Fork:
 
     def _listen(self) -> None:
         """Take in what the parent has said."""
-        count = self._shared.words[_COUNT]
+        count = self._shared.count[0]
         if count == self._count:
             return
         for entry in array("I", self._shared.list[self._count : count].tobytes()):
@@ -235,7 +233,6 @@ class Fork:
         else:
             shared.code[at:after] = code
             shared.where[index] = at << 32 | len(code)
-        shared.words[_SPENT] = int(time.process_time() * 1e6)
         self._calls[index] = calls
         self._further += calls
         self._surplus += 1
