@@ -43,10 +43,11 @@ _CALLED: Final = 1 << 31
 """Added to a function in the list that has been called; the others are called by it."""
 _PATIENCE: Final = 0.05
 """Seconds to wait for a function that is being made; if that is not enough, one does not wait any more."""
-_MOMENT: Final = 0.0002
-_LONG: Final = 1 << 30
+_MOMENT: Final = 0.0001
 _LONGEST: Final = 0.05
-"""Seconds between two looks at what the other side has written."""
+"""Seconds between two looks of the fork at what has been called."""
+_LONG: Final = 1 << 30
+"""Seconds of processor time that are as good as no limit."""
 _IDLE: Final = 10.0
 """Seconds without work after which the fork ends."""
 
@@ -85,7 +86,8 @@ class Ahead:
         if where[index] == _BEGUN and self._waits:
             until = time.monotonic() + _PATIENCE
             while where[index] == _BEGUN and self._waits:
-                time.sleep(_MOMENT)
+                # Sleeping would take longer than most of what is waited for.
+                os.sched_yield()
                 self._waits = time.monotonic() < until
         self._tell(index | _CALLED)
         at, size = divmod(where[index], 1 << 32)
