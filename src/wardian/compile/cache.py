@@ -37,7 +37,9 @@ VALID: Final = "valid-"
 """What the name of a mark that a module was validated begins with."""
 PLACED: Final = "placed-"
 """What the name of an entry begins with that says where a module's data segments go."""
-_NAME: Final = re.compile(rf"(glue-|stencils-|{VALID}|{PLACED})?[0-9a-f]{{40}}(-more)?")
+TARGET: Final = "target-"
+"""What the name of an entry begins with that says how LLVM is told of this machine."""
+_NAME: Final = re.compile(rf"(glue-|stencils-|{VALID}|{PLACED}|{TARGET})?[0-9a-f]{{40}}(-more)?")
 
 LIMIT: Final = 2 << 30
 """Bytes all entries may take together, unless told otherwise."""

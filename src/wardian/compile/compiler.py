@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, final
 
 from wardian.compile.artifact import Functions, decode_images, encode_images
 from wardian.compile.baseline.unsupported import Unsupported
+from wardian.compile.cache import TARGET
 from wardian.compile.effort import GaveUp
 from wardian.compile.fingerprint import build_id, key
 from wardian.compile.link import Image
@@ -86,6 +87,7 @@ class Compiler:
         self._glue_changed = False
         self._borrowed = False
         self._libraries: dict[str, Library] = {}
+        self._preambles: dict[str, str] = {}
         self._more_lock = threading.Lock()
 
     @property
@@ -101,6 +103,18 @@ class Compiler:
 
                 self._backend = Backend()
             return self._backend
+
+    def _preamble(self, spectre: str) -> str:
+        """:meth:`Backend.preamble`; LLVM, which works in another process, is not loaded in this one only to know it."""
+        found = self._preambles.get(spectre)
+        if found is None:
+            name = TARGET + key(self.build, spectre)
+            payload = self.cache.load(name) if self.cache is not None and self._backend is None else None
+            found = self.backend().preamble(spectre) if payload is None else payload.decode()
+            self._preambles[spectre] = found
+            if self.cache is not None and payload is None:
+                self.cache.store(name, found.encode())
+        return found
 
     # -- glue ----------------------------------------------------------------------------------------------------------
 
@@ -290,7 +304,7 @@ class Compiler:
         from wardian.compile.function import ModuleFacts
 
         facts = ModuleFacts(ctx.module, options, hints)
-        preamble = self.backend().preamble(options.spectre)
+        preamble = self._preamble(options.spectre)
         out = []
         for index in indices:
             mine = facts
@@ -349,7 +363,7 @@ class Compiler:
         from wardian.compile.lowering import continuation_text
 
         facts = ModuleFacts(ctx.module, options, hints)
-        preamble = self.backend().preamble(options.spectre)
+        preamble = self._preamble(options.spectre)
         text = functools.partial(continuation_text, facts, ctx, index, preamble, resume)
         return self._linked(index, text, "O2", spend)
 
