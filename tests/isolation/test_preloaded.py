@@ -31,7 +31,7 @@ def _late_imports() -> set[str]:
 
 _NEVER = frozenset({"subprocess", "tempfile", "zipfile", "tarfile"})
 """For processes, folders and archives of the parent: no worker gets to where these are imported."""
-_EARLY = frozenset({"os", "sys", "time", "threading", "functools", "array", "resource"})
+_EARLY = frozenset({"os", "sys", "time", "threading", "functools", "array", "math", "resource"})
 """Imported by other modules as they load, as well."""
 
 
