@@ -74,8 +74,8 @@ def peak(rounds: int, only: list[str]) -> Section:
         "peak", "Peak speed",
         "How many times as fast as Wasmtime (`wasmtime-py`, its defaults) programs run that are compiled and warm, by "
         "CPU time: median of rounds in which every contestant has its turn. Higher is better. *Native* is the same C "
-        "built by the same compiler with `-O2 -march=native -ffp-contract=off`: WebAssembly rounds after every operation. "
-        "(With fused multiply-add gemm runs 1.8 times as fast natively, vectors 1.3 times.)",
+        "built by the same compiler with `-O2 -march=native -ffp-contract=off`: WebAssembly rounds after every "
+        "operation. (With fused multiply-add gemm runs 1.8 times as fast natively, vectors 1.3 times.)",
         BASE, contestants, found,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final, final
 
 from wardian.binary.decode import decode
+from wardian.compile.artifact import Functions
 from wardian.compile.compiler import Compiler
 from wardian.limits import Features, Limits
 from wardian.runtime.glue import Glue
@@ -45,13 +46,16 @@ class CollectorCode:
         self.exports = {e.name: e for e in decl.exports}
         count = len(decl.funcs)
         self.codes = Block(8 * count)
-        for index, image in enumerate(compiler.collector(self.ctx)):
-            at = process.map_glue(image.code)
-            self.codes[8 * index] = at + image.offset(function_symbol(index))
         self.type_words = Block(4 * count)
         self.type_words.words.cast("B").cast("I")[:count] = memoryview(array("I", decl.funcs))
         self.type_ids = process.canonical.lease(self.ctx.types)
         self._kept = [self.glue(i) for i in range(len(decl.types))]
+        images = enumerate(compiler.collector(self.ctx))
+        code = Functions.join(None, [(i, image.code, image.offset(function_symbol(i))) for i, image in images])
+        # All at once, and last of all: what is mapped stays, whatever fails after it.
+        at = process.map_glue(bytes(code.blob))
+        for index, (_, _, entry) in code.rows.items():
+            self.codes[8 * index] = at + entry
 
     def load(self) -> None:
         pass
