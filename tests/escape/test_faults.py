@@ -21,6 +21,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -268,9 +269,10 @@ def attempt(operation: Callable[[Ground], None], ground: Ground, number: int) ->
         states.append(state())
     if odd:
         return f"unraisable: {odd}"
-    early, late, usual = (State(*(b - a for a, b in zip(states[i], states[i + 2], strict=True))) for i in (1, 3, 6))
+    grown = [State(*(2 * (b - a) for a, b in zip(*pair, strict=True))) for pair in pairwise(states[1:6])]
+    usual = State(*(b - a for a, b in zip(states[6], states[8], strict=True)))
     # What is there once may come late, when the call that fails is another than before; a leak comes every time.
-    lost = State(*map(min, early, late))
+    lost = State(*map(min, *grown))
     if lost.descriptors > 0 or lost.threads > 0:
         return f"descriptors or threads are left: {states}"
     # Some is kept each time whether anything fails or not: the tests hold on to each engine for its glue.
