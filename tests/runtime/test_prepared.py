@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -348,7 +347,7 @@ def test_a_cycle_with_an_unused_instance_may_use_it_when_it_dies() -> None:
 
 
 @every_mode
-def test_a_module_prepares_itself_for_the_same_imports(mode: Mode) -> None:
+def test_the_same_imports_and_others(mode: Mode) -> None:
     """Each instance is new, and has the imports and limits that were given for it, whatever was given before."""
     made = wardian.Module(STATEFUL, module(STATEFUL, mode).engine)
     add = {"e": {"f": lambda x: x + 1}}
@@ -372,24 +371,6 @@ def use_with(exports: Any, host: Callable[[int], int]) -> None:
     exports.use()
     exports.memory[3] = 1
     assert exports.out(4) == host(4)
-
-
-def test_what_is_remembered_goes_with_other_imports() -> None:
-    class Host:
-        def __call__(self, x: int) -> int:
-            return x
-
-    made = wardian.Module(STATEFUL, module(STATEFUL, QUICK).engine)
-    host = Host()
-    gone = weakref.ref(host)
-    for _ in range(3):
-        made.instantiate({"e": {"f": host}})
-    del host
-    gc.collect()
-    assert gone() is not None
-    made.instantiate(IMPORTS)
-    gc.collect()
-    assert gone() is None
 
 
 def test_wrong_imports_are_wrong_each_time() -> None:

@@ -22,7 +22,7 @@ from wardian.runtime.instantiate import instantiate as make_instance
 from wardian.runtime.memory import MemoryInstance
 from wardian.runtime.store import Store
 from wardian.runtime.table import TableInstance
-from wardian.syntax.module import Import, Kind, Module
+from wardian.syntax.module import Import, Kind
 from wardian.syntax.types import FuncType, GlobalType, MemoryType, NumType, TableType, TagType
 from wardian.valid.types import link_matches_global, link_matches_heap, link_matches_table, matches_memory
 
@@ -37,7 +37,7 @@ class Linker:
         self.code = code
         self.module = code.ctx.module
         self.types = code.ctx.types
-        self.values = list(zip(self.module.imports, found(self.module, imports), strict=True))
+        self.values = [(i, _find(imports, i)) for i in self.module.imports]
         missing = [i for i, value in self.values if value is _MISSING]
         if missing:
             raise LinkError(self._missing(missing))
@@ -145,11 +145,6 @@ _MATCH: Final[Mapping[Kind, Callable[[Linker, Import, Any], Any]]] = MappingProx
         "tag": Linker.tag,
     }
 )
-
-
-def found(module: Module, imports: Mapping[str, Mapping[str, object]]) -> list[object]:
-    """What is given for each import of a module. Raises ``TypeError``."""
-    return [_find(imports, i) for i in module.imports]
 
 
 def _find(imports: Mapping[str, Mapping[str, object]], i: Import) -> object:

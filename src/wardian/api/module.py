@@ -26,7 +26,7 @@ from wardian.valid.module import validate_module
 if TYPE_CHECKING:
     from wardian.api.code import ModuleCode
     from wardian.api.handles import Instance
-    from wardian.api.prepared import Again, PreparedModule
+    from wardian.api.prepared import PreparedModule
     from wardian.compile.bundle import Bundle
     from wardian.valid.context import ModuleContext
 
@@ -111,8 +111,6 @@ class Module:
     """
 
     __reduce_ex__ = no_copy
-    _instantiated = False
-    _again: Again | None = None
 
     def __init__(self, source: bytes | bytearray | memoryview | str, engine: Engine | None = None) -> None:
         """``source`` is a binary module, or text in the WebAssembly text format; a path goes to :meth:`from_file`.
@@ -268,35 +266,14 @@ class Module:
         take those of other instances or free-standing ones; an immutable number global also takes a number. ``limits``
         replaces the engine's for this instance (memory, tables, stack, fuel). The new instance joins the store of what
         it imports, and of ``beside``: instances of one store may be given each other's functions, structures and
-        arrays, and run on one thread at a time. Instantiated with the same objects again, a module
-        :meth:`prepares <prepare>` itself, and holds them until it is instantiated with others.
+        arrays, and run on one thread at a time.
 
         Raises :class:`LinkError` naming everything that is missing or does not fit, :class:`Trap`,
         :class:`LimitExceeded`, and what a host function called by the start function raises.
         """
         from wardian.api.link import instantiate, store_of
 
-        code, imports, limits = self.code(), imports or {}, self._limits(limits)
-        if beside is None:
-            # FAST: with the same imports as before, what they are matched to is known.
-            prepared = self._prepare_again(code, imports, limits)
-            if prepared is not None:
-                code.engine.process.watch_signals()
-                return prepared.instantiate()
-        return instantiate(self, code, imports, limits, store_of(beside))
-
-    def _prepare_again(
-        self, code: ModuleCode, imports: Mapping[str, Mapping[str, object]], limits: Limits
-    ) -> PreparedModule | None:
-        if self._again is None:
-            if not self._instantiated:
-                # Most modules are instantiated once.
-                self._instantiated = True
-                return None
-            from wardian.api.prepared import Again
-
-            self._again = Again()
-        return self._again.prepared(self, code, imports, limits)
+        return instantiate(self, self.code(), imports or {}, self._limits(limits), store_of(beside))
 
     def _limits(self, limits: Limits | None) -> Limits:
         if limits is None:

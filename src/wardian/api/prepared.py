@@ -9,17 +9,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from operator import is_
 from typing import TYPE_CHECKING, final
 
 from wardian.api.handles import Instance
-from wardian.api.link import Linker, found, instantiate
+from wardian.api.link import Linker, instantiate
 from wardian.limits import Limits
 from wardian.runtime.cells import GlobalInstance
 from wardian.runtime.function import HostFunc
 from wardian.runtime.instance import Instance as InstanceData
 from wardian.runtime.instantiate import instantiate as make_instance
-from wardian.runtime.mould import CERTAIN, Mould
+from wardian.runtime.mould import Mould
 from wardian.runtime.native import no_copy
 from wardian.runtime.store import Store
 from wardian.syntax.types import RefType
@@ -56,11 +55,6 @@ class PreparedModule:
         externs = linker.finish(store)
         data = make_instance(self._code, store, externs, self._limits)
         return store, data, [extern for extern in externs if isinstance(extern, HostFunc)]
-
-    @property
-    def lends(self) -> bool:
-        """Can instances be made in the memory of others?"""
-        return self._mould is not None
 
     @property
     def kept(self) -> int:
@@ -103,50 +97,6 @@ class PreparedModule:
 
     def __repr__(self) -> str:
         return f"<wardian.PreparedModule of {self.module!r}>"
-
-
-@final
-class Again:
-    """Prepares a module by itself for whoever instantiates it again and again with the same imports.
-
-    The second time in a row that a module is instantiated with the same objects, it is prepared with them, and holds
-    them until it is instantiated with others.
-    """
-
-    __slots__ = ("_last", "_prepared", "_useless")
-
-    def __init__(self) -> None:
-        self._last: tuple[Limits, list[int]] | None = None
-        """With what limits and imports it was made last; these by their addresses, so that they may go. Whoever has
-        the same address is looked at afresh."""
-        self._prepared: tuple[Limits, list[object], PreparedModule] | None = None
-        self._useless = False
-        """Did it turn out that nothing is gained?"""
-
-    def prepared(
-        self, module: object, code: ModuleCode, imports: Mapping[str, Mapping[str, object]], limits: Limits
-    ) -> PreparedModule | None:
-        """For these imports, if they are the same again; raises :class:`LinkError` as linking does."""
-        if self._useless:
-            return None
-        values = found(code.ctx.module, imports)
-        known = self._prepared
-        if known is not None:
-            if known[0] is limits and all(map(is_, known[1], values)):
-                return known[2]
-            self._prepared = None
-        addresses = list(map(id, values))
-        if self._last is None or self._last[0] is not limits or self._last[1] != addresses:
-            self._last = limits, addresses
-            return None
-        limits.check("instances", 1)
-        made = PreparedModule(module, code, imports, limits)
-        if not made.lends:
-            self._useless = True
-            return None
-        made.kept = CERTAIN
-        self._prepared = limits, values, made
-        return made
 
 
 def _can_be_lent(linker: Linker, code: ModuleCode) -> bool:
