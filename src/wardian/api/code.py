@@ -53,8 +53,8 @@ OPTIMISE_BELOW: Final = 400_000
 OPTIMISE_FUNCTION_BELOW: Final = 64 << 10
 """Bytes of a function's body up to which ``opt="auto"`` optimises it."""
 
-_AHEAD_FROM: Final = 64 << 10
-"""Bytes of code section from which some of it is compiled ahead of its first call."""
+_LARGE: Final = 64 << 10
+"""Bytes of code section from which some of it is compiled ahead of its first call, and LLVM's turn comes later."""
 
 _INLINE_STACK: Final = 3 << 20
 """Stack a thread must have beyond what guests may use before LLVM is run on it."""
@@ -130,6 +130,7 @@ class ModuleCode:
         """Was there code of it in the cache?"""
         self._baseline: BaselineCompiler | None = None
         self._ahead: Ahead | None = None
+        self._is_large = bool(module.bodies) and module.bodies[-1][1] - module.bodies[0][0] >= _LARGE
         self._better: dict[int, int] = {}
         """Addresses of optimised code beside the baseline's."""
         self._better_key: str | None = None
@@ -266,8 +267,8 @@ class ModuleCode:
 
     def _look_ahead(self) -> Ahead | None:
         """A fork that compiles what may be called, where that is worth while."""
-        engine, bodies = self.engine, self.ctx.module.bodies
-        worth_while = bodies[-1][1] - bodies[0][0] >= _AHEAD_FROM and not (self._cached or self.options.fuel)
+        engine = self.engine
+        worth_while = self._is_large and not (self._cached or self.options.fuel)
         if not engine.may_fork or not worth_while:
             return None
         seconds = engine.config.limits.compile_time
@@ -357,7 +358,10 @@ class ModuleCode:
                 with suppress(LimitExceeded, GaveUp), code._budget.compiling(better=True) as spend:
                     code._improve(*what, spend)
 
-        if self.engine.worker.submit(job, again=self._was_cached):
+        from wardian.api.tiers import AT_ONCE, LATER, SOON
+
+        after = AT_ONCE if not self._is_large else LATER if self._was_cached else SOON
+        if self.engine.worker.submit(job, after):
             self._asked.add(what)
 
     def _improve(self, kind: str, index: int, site: int, spend: Callable[[float], None]) -> None:

@@ -27,10 +27,12 @@ _QUIET: Final = 0.05
 _PATIENCE: Final = 1.0
 """Seconds for which nothing is compiled elsewhere before a job begins, and seconds a job waits for that at most."""
 
-_SOON: Final = 0.03
-_LATER: Final = 0.15
+AT_ONCE: Final = 0.005
+SOON: Final = 0.03
+LATER: Final = 0.15
 """Seconds after which it is worth beginning: many a short program ends before, having got hot for the first time. What
-an earlier run had compiled has probably ended before it was worth it then, and will again."""
+an earlier run had compiled has probably ended before it was worth it then, and will again; but a small program has
+little else to do, and if it is late each time, it never gets what it could have kept."""
 
 _MOMENT: Final = 0.01
 """Seconds after which one who waits for room in the queue looks again."""
@@ -55,7 +57,7 @@ class Worker:
         self._closed = False
         self._busy = time.monotonic()
         self._hurry = threading.Event()
-        self._first_wait = _SOON
+        self._first_wait = SOON
         self.failure: Exception | None = None
         """What the last job that failed raised: a bug of ours, though the guest goes on with the code it has."""
 
@@ -64,10 +66,10 @@ class Worker:
         the interpreter's lock, would take its time."""
         self._busy = time.monotonic()
 
-    def submit(self, job: Callable[[], None], *, again: bool = False) -> bool:
+    def submit(self, job: Callable[[], None], after: float = SOON) -> bool:
         """Run ``job`` some time; ``False``: there is too much to do, or no thread to be had.
 
-        ``again``: it is for a program that has run before, and has had its code from then.
+        ``after``: seconds that the first one waits at least.
         """
         if os.getpid() != self._process:
             # A forked child has neither the thread nor, perhaps, a lock that somebody would ever release.
@@ -80,7 +82,7 @@ class Worker:
             except queue.Full:
                 return False
             if self._thread is None:
-                self._first_wait = _LATER if again else _SOON
+                self._first_wait = after
                 try:
                     self._thread = thread_with_stack(self._run, COMPILER_STACK)
                 except RuntimeError:
