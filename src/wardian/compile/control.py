@@ -144,10 +144,10 @@ def _switch(lo: Lowering, index: Value, default: str, labels: list[str]) -> None
     if not speculation.masks(lo):
         b.switch(index, default, labels)
         return
-    # The default is one more case, so that a table LLVM makes of it has an entry for every index that can arrive, and
-    # no branch in front of it.
+    # The default is one more case, the first, so that a table LLVM makes of it has an entry for every number that can
+    # arrive, and no branch in front of it.
     nowhere = b.label()
-    b.switch(speculation.at_most(lo, index, const(len(labels), "i32")), nowhere, [*labels, default])
+    b.switch(speculation.counted_from_one(lo, index, len(labels)), nowhere, [default, *labels])
     b.start(nowhere)
     b.unreachable()
 

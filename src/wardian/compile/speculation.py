@@ -78,12 +78,12 @@ def kept(lo: Lowering, x: Value, mask: Value) -> Value:
     return b.binary("and", x, mask if x[1] == "i64" else b.cast("trunc", mask, x[1]))
 
 
-def at_most(lo: Lowering, x: Value, most: Value) -> Value:
-    """The smaller of ``x`` and ``most`` (both ``i32``), without a branch; LLVM does not know that it is."""
+def counted_from_one(lo: Lowering, x: Value, limit: int) -> Value:
+    """``x + 1`` (``i64``) if ``x`` (``i32``) is less than ``limit``, else 0, without a branch; LLVM does not know what
+    it can be."""
     b = lo.b
-    wide, top = (b.cast("zext", v, "i64") for v in (copy(lo, x), most))
-    differing = b.binary("and", b.binary("xor", wide, top), below(lo, wide, top))
-    return b.cast("trunc", b.opaque(b.binary("xor", differing, top)), x[1])
+    wide = b.cast("zext", copy(lo, x), "i64")
+    return b.opaque(kept(lo, b.binary("add", wide, const(1, "i64")), below(lo, wide, const(limit, "i64"))))
 
 
 def counted(lo: Lowering, i: Value, count: Value) -> Value:
