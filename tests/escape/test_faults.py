@@ -21,7 +21,6 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -252,7 +251,7 @@ def attempt(operation: Callable[[Ground], None], ground: Ground, number: int) ->
     sys.unraisablehook = lambda given: odd.append(f"{given.exc_value!r} in {given.object!r}")
     states = []
     called: list[str] = []
-    for turn in range(6):
+    for turn in range(10):
         try:
             with failing(number) as called:
                 operation(ground)
@@ -269,8 +268,7 @@ def attempt(operation: Callable[[Ground], None], ground: Ground, number: int) ->
         states.append(state())
     if odd:
         return f"unraisable: {odd}"
-    grown = [State(*(2 * (b - a) for a, b in zip(*pair, strict=True))) for pair in pairwise(states[1:6])]
-    usual = State(*(b - a for a, b in zip(states[6], states[8], strict=True)))
+    *grown, usual = (State(*(b - a for a, b in zip(states[i], states[i + 2], strict=True))) for i in (3, 5, 7, 10))
     # What is there once may come late, when the call that fails is another than before; a leak comes every time.
     lost = State(*map(min, *grown))
     if lost.descriptors > 0 or lost.threads > 0:

@@ -106,6 +106,9 @@ class ModuleCode:
         module = ctx.module
         self.layout = InstanceLayout.of(module)
         engine.check_layout(self.layout)
+        bodies = module.bodies
+        self._size = bodies[-1][1] - bodies[0][0] if bodies else 0
+        """Bytes from the first body to the end of the last."""
         self._otherwise: Literal["O0", "O2"] = "O0"
         self._heat: Heat | None = None
         self._is_fixed = options is not None
@@ -130,7 +133,6 @@ class ModuleCode:
         """Was there code of it in the cache?"""
         self._baseline: BaselineCompiler | None = None
         self._ahead: Ahead | None = None
-        self._is_large = bool(module.bodies) and module.bodies[-1][1] - module.bodies[0][0] >= _LARGE
         self._better: dict[int, int] = {}
         """Addresses of optimised code beside the baseline's."""
         self._better_key: str | None = None
@@ -151,12 +153,10 @@ class ModuleCode:
     def _options(self, exceptions: bool) -> CodeOptions:
         """What the configuration, or the module's size where it says ``auto``, makes of the choices."""
         config = self.engine.config
-        bodies = self.ctx.module.bodies
-        size = bodies[-1][1] - bodies[0][0] if bodies else 0
         if config.opt != "auto":
             return config.code(config.opt, exceptions=exceptions)
         # What no stencil does is compiled by LLVM at once.
-        self._otherwise = "O2" if size <= OPTIMISE_BELOW else "O0"
+        self._otherwise = "O2" if self._size <= OPTIMISE_BELOW else "O0"
         self._heat = Heat.after(config.tier_up)
         return config.code("baseline", exceptions=exceptions).__replace__(optimise_below=OPTIMISE_FUNCTION_BELOW)
 
@@ -268,7 +268,7 @@ class ModuleCode:
     def _look_ahead(self) -> Ahead | None:
         """A fork that compiles what may be called, where that is worth while."""
         engine = self.engine
-        worth_while = self._is_large and not (self._cached or self.options.fuel)
+        worth_while = self._size >= _LARGE and not (self._cached or self.options.fuel)
         if not engine.may_fork or not worth_while:
             return None
         seconds = engine.config.limits.compile_time
@@ -360,7 +360,7 @@ class ModuleCode:
 
         from wardian.api.tiers import AT_ONCE, LATER, SOON
 
-        after = AT_ONCE if not self._is_large else LATER if self._was_cached else SOON
+        after = AT_ONCE if self._size < _LARGE else LATER if self._was_cached else SOON
         if self.engine.worker.submit(job, after):
             self._asked.add(what)
 
